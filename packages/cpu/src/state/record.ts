@@ -1,0 +1,51 @@
+/**
+ * A decoded record: what the interpreter executes for one guest instruction. Traces are arrays of records in the
+ * processor's trace arena. No imports, as in layout.ts.
+ *
+ * Pointers are host addresses into the processor's area, so that an operand is read with one load: a register operand
+ * points at the register (AH at RAX+1), an absent base or index at ZERO. A memory operand's linear address is
+ *   [seg] + [base] + ([index] << scale) + disp
+ * where seg points to a segment base (ZERO where the base is known to be zero). Addresses of 32 and 16 bits and
+ * segments with limits are computed by an address record of their own in front (it stores EA and the instruction's
+ * record then has base = EA).
+ */
+export const REC_HANDLER = 0; // u16
+/** u8: instructions of this trace that completed before this record. */
+export const REC_INDEX = 2;
+/** u8: instruction length. */
+export const REC_LENGTH = 3;
+export const REC_P1 = 4; // i32: pointer to register operand 1 (ModRM-independent: the operand order of the manual)
+export const REC_P2 = 8; // i32: pointer to register operand 2
+export const REC_BASE = 12; // i32
+export const REC_INDEX_REG = 16; // i32
+export const REC_SEG = 20; // i32
+export const REC_SCALE = 24; // u8
+/** u8: prefix and size bits, PREFIX_*. */
+export const REC_PREFIX = 25;
+/** u16: offset of the instruction in its host page. */
+export const REC_OFFSET = 26;
+/** i32: record of the branch target when linked, else 0; third register pointer (P3) of instructions that do not branch. */
+export const REC_LINK = 28;
+export const REC_P3 = 28;
+/** i64: immediate, sign-extended; relative branches: target RIP minus PAGE_RIP. */
+export const REC_IMM = 32;
+/** i64: displacement; for RIP-relative addresses base points to PAGE_RIP and this includes the page offset. */
+export const REC_DISP = 40;
+export const REC_SIZE = 48;
+
+export const PREFIX_REP = 1;
+export const PREFIX_REPNE = 2;
+/** Operand size: bits 3:2 = 0 eight, 1 sixteen, 2 thirty-two, 3 sixty-four bits. */
+export const PREFIX_OPSIZE_SHIFT = 2;
+/** Address size: bits 5:4 = 1 sixteen, 2 thirty-two, 3 sixty-four bits. */
+export const PREFIX_ADDRSIZE_SHIFT = 4;
+export const PREFIX_LOCK = 64;
+
+/** Header in front of a trace's first record. */
+export const TRACE_NEXT = 0; // i32: next trace that begins in the same host page, or 0
+export const TRACE_HOST = 4; // i32: host address of the first code byte
+export const TRACE_BYTES = 8; // i32: code bytes covered
+export const TRACE_RECORDS = 12; // i32: number of records
+export const TRACE_HASH_SLOT = 16; // i32: host address of its hash entry
+export const TRACE_HOST2 = 20; // i32: host address of the second page of an instruction that crosses pages, or 0
+export const TRACE_HEADER_SIZE = 32;
