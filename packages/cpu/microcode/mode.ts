@@ -1,0 +1,123 @@
+/** The modes that the rest of the processor asks for, derived from CR0, CR4, EFER, RFLAGS, CS and SS. */
+import {
+  CODE_MODE, CPL, CR0, CR4, CS, LONG_MODE, MSR_EFER, REAL_MODE, RFLAGS_REST, SS, STACK_MASK, TLB, TLB_SET, TLB_SET_SIZE,
+} from "../src/state/layout";
+import { cpu, get32, get64, segAttr, set32, set64 } from "./cpu";
+import { FLAG_BIT_AC, FLAG_BIT_VM } from "./flags";
+
+export const CR0_PE = 0x1;
+export const CR0_MP = 0x2;
+export const CR0_EM = 0x4;
+export const CR0_TS = 0x8;
+export const CR0_WP = 0x10000;
+export const CR0_AM = 0x40000;
+export const CR0_PG: i64 = 0x80000000;
+export const CR4_VME = 0x1;
+export const CR4_PVI = 0x2;
+export const CR4_TSD = 0x4;
+export const CR4_PSE = 0x10;
+export const CR4_PAE = 0x20;
+export const CR4_PGE = 0x80;
+export const CR4_UMIP = 0x800;
+export const CR4_LA57 = 0x1000;
+export const CR4_VMXE = 0x2000;
+export const CR4_FSGSBASE = 0x10000;
+export const CR4_PCIDE = 0x20000;
+export const CR4_SMEP = 0x100000;
+export const CR4_SMAP = 0x200000;
+export const EFER_SCE = 0x1;
+export const EFER_LME = 0x100;
+export const EFER_LMA = 0x400;
+export const EFER_NXE = 0x800;
+
+/** Segment attribute bits, in the format of the VMCS's access rights (SDM vol. 3C, table 26-2). */
+export const ATTR_TYPE = 0xf;
+export const ATTR_S = 0x10;
+export const ATTR_DPL_SHIFT = 5;
+export const ATTR_P = 0x80;
+export const ATTR_L = 0x2000;
+/** D of a code segment, B of a stack segment. */
+export const ATTR_DB = 0x4000;
+export const ATTR_G = 0x8000;
+export const ATTR_UNUSABLE = 0x10000;
+
+/** REAL_MODE's value in virtual-8086 mode. */
+export const VIRTUAL_8086 = 2;
+
+/** Recomputes the derived modes; to be called after any change of CR0, CR4, EFER, RFLAGS.VM or AC, CS or SS. */
+export function updateMode(): void {
+  const cr0 = get32(CR0);
+  const flags = get32(RFLAGS_REST);
+  const long = get32(MSR_EFER) & EFER_LMA ? 1 : 0;
+  const real = cr0 & CR0_PE ? (flags & FLAG_BIT_VM && !long ? VIRTUAL_8086 : 0) : 1;
+  const cs = segAttr(CS);
+  const ss = segAttr(SS);
+  const code = real == VIRTUAL_8086 ? 0 : long && cs & ATTR_L ? 2 : cs & ATTR_DB ? 1 : 0;
+  const cpl = real == 0 ? (ss >> ATTR_DPL_SHIFT) & 3 : real == VIRTUAL_8086 ? 3 : 0;
+  set32(LONG_MODE, long);
+  set32(REAL_MODE, real);
+  set32(CODE_MODE, code);
+  set32(CPL, cpl);
+  set64(STACK_MASK, code == 2 ? -1 : ss & ATTR_DB ? 0xffffffff : 0xffff);
+  updateTlbSet();
+}
+
+/** Chooses the TLB set; alone enough after a change of RFLAGS.AC. */
+export function updateTlbSet(): void {
+  let set = 0;
+  if (get32(CPL) == 3) set = 2;
+  else if (get32(CR4) & CR4_SMAP && get32(RFLAGS_REST) & FLAG_BIT_AC) set = 1;
+  set32(TLB_SET, <i32>cpu + TLB + set * TLB_SET_SIZE);
+}
+
+// @ts-ignore: decorator
+@inline
+export function currentPrivilege(): i32 {
+  return load<i32>(cpu + CPL);
+}
+
+// @ts-ignore: decorator
+@inline
+export function inLongMode(): bool {
+  return load<i32>(cpu + LONG_MODE) != 0;
+}
+
+/** True in 64-bit mode (long mode with CS.L). */
+// @ts-ignore: decorator
+@inline
+export function in64BitMode(): bool {
+  return load<i32>(cpu + CODE_MODE) == 2;
+}
+
+/** True in real-address mode and in virtual-8086 mode. */
+// @ts-ignore: decorator
+@inline
+export function inRealOrV86(): bool {
+  return load<i32>(cpu + REAL_MODE) != 0;
+}
+
+/** True when CR0.PE is set and RFLAGS.VM is not. */
+// @ts-ignore: decorator
+@inline
+export function inProtectedMode(): bool {
+  return load<i32>(cpu + REAL_MODE) == 0;
+}
+
+// @ts-ignore: decorator
+@inline
+export function inV86(): bool {
+  return load<i32>(cpu + REAL_MODE) == VIRTUAL_8086;
+}
+
+// @ts-ignore: decorator
+@inline
+export function isCanonical(linear: i64): bool {
+  return (linear << 16) >> 16 == linear;
+}
+
+/** Paging is on. */
+// @ts-ignore: decorator
+@inline
+export function pagingEnabled(): bool {
+  return (get64(CR0) & CR0_PG) != 0;
+}

@@ -1,0 +1,74 @@
+import type { HostMemory } from '@vm/kvm-run';
+import { MICROCODE } from './microcode.gen.ts';
+
+/** What the microcode calls in the host. */
+export interface MicrocodeHost {
+  /** The clock that the TSC counts, in ticks. */
+  readClock(): number;
+  /** Called at points that a trace names; only when tracing. */
+  cpuTrace(code: number): void;
+}
+
+/** A microcode handler: executes the instruction of the record, returns a status (ST_*, layout.ts). */
+export type MicrocodeHandler = (record: number) => number;
+
+/** Functions of the microcode by name; handlers (`op_*`) take a record, the others what microcode/index.ts shows. */
+export type MicrocodeExports = Readonly<Record<string, (...args: (number | bigint)[]) => number | bigint>>;
+
+/** One instance of the microcode, bound to one processor's area. */
+export interface Microcode {
+  readonly exports: MicrocodeExports;
+  /** The handlers, by name without `op_`. */
+  handler(name: string): MicrocodeHandler | undefined;
+}
+
+const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+
+/** Decodes base64; here because the core uses neither Node's Buffer nor the DOM's atob. */
+export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+  const value = new Uint8Array(128);
+  for (let i = 0; i < 64; i++) value[DIGITS.charCodeAt(i)] = i;
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+  const bytes = new Uint8Array((text.length / 4) * 3 - padding);
+  let out = 0;
+  for (let i = 0; i < text.length; i += 4) {
+    const word =
+      (value[text.charCodeAt(i)]! << 18) |
+      (value[text.charCodeAt(i + 1)]! << 12) |
+      (value[text.charCodeAt(i + 2)]! << 6) |
+      value[text.charCodeAt(i + 3)]!;
+    bytes[out++] = word >> 16;
+    bytes[out++] = word >> 8;
+    bytes[out++] = word;
+  }
+  return bytes;
+}
+
+let compiled: WebAssembly.Module | undefined;
+
+/** The microcode's module, compiled once a thread. */
+export function microcodeModule(): WebAssembly.Module {
+  compiled ??= new WebAssembly.Module(decodeBase64(MICROCODE));
+  return compiled;
+}
+
+/** Makes an instance of the microcode for the processor whose area is at `area`. */
+export function instantiateMicrocode(
+  memory: HostMemory,
+  area: number,
+  host: MicrocodeHost,
+  module: WebAssembly.Module = microcodeModule(),
+): Microcode {
+  const instance = new WebAssembly.Instance(module, {
+    env: {
+      memory: memory.memory,
+      abort: () => {
+        throw new Error('the microcode aborted');
+      },
+    },
+    host: { readClock: host.readClock, cpuTrace: host.cpuTrace },
+  });
+  const exports = instance.exports as unknown as MicrocodeExports;
+  exports['init']!(area);
+  return { exports, handler: (name) => exports[`op_${name}`] as MicrocodeHandler | undefined };
+}
