@@ -159,6 +159,14 @@ export const BUDGET = 0x3c8;
 export const RESUME_RECORD = 0x3cc;
 /** i32: host address of the record that is being executed when microcode is called. */
 export const CURRENT_RECORD = 0x3d0;
+/** i32: BUDGET at the start of the slice: inside a microcode handler INSN_COUNT + SLICE - BUDGET instructions have completed. */
+export const SLICE = 0x3d4;
+/** i32: 0, or 3 to run traces of a single instruction (the hash table is CODE_MODE + this). */
+export const SINGLE_STEP = 0x3d8;
+/** i32 each: vector that an SSE (x87, AVX) instruction raises at once, from CR0.EM/TS, CR4.OSFXSR/OSXSAVE and XCR0, or 0; see updateMode(). */
+export const SSE_BLOCKED = 0x3dc;
+export const X87_BLOCKED = 0x3f8;
+export const AVX_BLOCKED = 0x3fc;
 
 // ---- requests from any thread (accessed with Atomics; see interrupts in @vm/kvm-run)
 /** Eight i32: pending external-interrupt vectors, one bit a vector. */

@@ -14,8 +14,11 @@ export const REC_HANDLER = 0; // u16
 export const REC_INDEX = 2;
 /** u8: instruction length. */
 export const REC_LENGTH = 3;
-export const REC_P1 = 4; // i32: pointer to register operand 1 (ModRM-independent: the operand order of the manual)
-export const REC_P2 = 8; // i32: pointer to register operand 2
+// i32 each: pointer to operand 1, 2, 3 (the manual's order) where that operand is a register, 0 where it is not, so that a
+// handler tells `r/m` register from memory by its pointer. Control, debug and segment registers: their number instead of a
+// pointer; x87 registers: i of ST(i). For x87 handlers P3 is the size in bytes of the memory operand, 0 where there is none.
+export const REC_P1 = 4;
+export const REC_P2 = 8;
 export const REC_BASE = 12; // i32
 export const REC_INDEX_REG = 16; // i32
 export const REC_SEG = 20; // i32
