@@ -1,0 +1,174 @@
+/**
+ * Bits of the VM-execution, VM-exit and VM-entry controls (SDM vol. 3C, 25.6 to 25.8) and of the interruption and state
+ * fields, under the names of the Linux kernel. No imports: the AssemblyScript compiler reads the file too.
+ */
+
+// ---- pin-based VM-execution controls
+export const PIN_BASED_EXT_INTR_MASK = 0x00000001;
+export const PIN_BASED_NMI_EXITING = 0x00000008;
+export const PIN_BASED_VIRTUAL_NMIS = 0x00000020;
+export const PIN_BASED_VMX_PREEMPTION_TIMER = 0x00000040;
+export const PIN_BASED_POSTED_INTR = 0x00000080;
+export const PIN_BASED_ALWAYSON_WITHOUT_TRUE_MSR = 0x00000016;
+
+// ---- primary processor-based VM-execution controls
+export const CPU_BASED_INTR_WINDOW_EXITING = 0x00000004;
+export const CPU_BASED_USE_TSC_OFFSETTING = 0x00000008;
+export const CPU_BASED_HLT_EXITING = 0x00000080;
+export const CPU_BASED_INVLPG_EXITING = 0x00000200;
+export const CPU_BASED_MWAIT_EXITING = 0x00000400;
+export const CPU_BASED_RDPMC_EXITING = 0x00000800;
+export const CPU_BASED_RDTSC_EXITING = 0x00001000;
+export const CPU_BASED_CR3_LOAD_EXITING = 0x00008000;
+export const CPU_BASED_CR3_STORE_EXITING = 0x00010000;
+export const CPU_BASED_ACTIVATE_TERTIARY_CONTROLS = 0x00020000;
+export const CPU_BASED_CR8_LOAD_EXITING = 0x00080000;
+export const CPU_BASED_CR8_STORE_EXITING = 0x00100000;
+export const CPU_BASED_TPR_SHADOW = 0x00200000;
+export const CPU_BASED_NMI_WINDOW_EXITING = 0x00400000;
+export const CPU_BASED_MOV_DR_EXITING = 0x00800000;
+export const CPU_BASED_UNCOND_IO_EXITING = 0x01000000;
+export const CPU_BASED_USE_IO_BITMAPS = 0x02000000;
+export const CPU_BASED_MONITOR_TRAP_FLAG = 0x08000000;
+export const CPU_BASED_USE_MSR_BITMAPS = 0x10000000;
+export const CPU_BASED_MONITOR_EXITING = 0x20000000;
+export const CPU_BASED_PAUSE_EXITING = 0x40000000;
+export const CPU_BASED_ACTIVATE_SECONDARY_CONTROLS = 0x80000000;
+export const CPU_BASED_ALWAYSON_WITHOUT_TRUE_MSR = 0x0401e172;
+
+// ---- secondary processor-based VM-execution controls
+export const SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES = 0x00000001;
+export const SECONDARY_EXEC_ENABLE_EPT = 0x00000002;
+export const SECONDARY_EXEC_DESC = 0x00000004;
+export const SECONDARY_EXEC_ENABLE_RDTSCP = 0x00000008;
+export const SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE = 0x00000010;
+export const SECONDARY_EXEC_ENABLE_VPID = 0x00000020;
+export const SECONDARY_EXEC_WBINVD_EXITING = 0x00000040;
+export const SECONDARY_EXEC_UNRESTRICTED_GUEST = 0x00000080;
+export const SECONDARY_EXEC_APIC_REGISTER_VIRT = 0x00000100;
+export const SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY = 0x00000200;
+export const SECONDARY_EXEC_PAUSE_LOOP_EXITING = 0x00000400;
+export const SECONDARY_EXEC_RDRAND_EXITING = 0x00000800;
+export const SECONDARY_EXEC_ENABLE_INVPCID = 0x00001000;
+export const SECONDARY_EXEC_ENABLE_VMFUNC = 0x00002000;
+export const SECONDARY_EXEC_SHADOW_VMCS = 0x00004000;
+export const SECONDARY_EXEC_ENCLS_EXITING = 0x00008000;
+export const SECONDARY_EXEC_RDSEED_EXITING = 0x00010000;
+export const SECONDARY_EXEC_ENABLE_PML = 0x00020000;
+export const SECONDARY_EXEC_EPT_VE = 0x00040000;
+export const SECONDARY_EXEC_PT_CONCEAL_VMX = 0x00080000;
+export const SECONDARY_EXEC_ENABLE_XSAVES = 0x00100000;
+export const SECONDARY_EXEC_MODE_BASED_EPT_EXEC = 0x00400000;
+export const SECONDARY_EXEC_PT_USE_GPA = 0x01000000;
+export const SECONDARY_EXEC_TSC_SCALING = 0x02000000;
+export const SECONDARY_EXEC_ENABLE_USR_WAIT_PAUSE = 0x04000000;
+export const SECONDARY_EXEC_BUS_LOCK_DETECTION = 0x40000000;
+export const SECONDARY_EXEC_NOTIFY_VM_EXITING = 0x80000000;
+
+// ---- VM-exit controls
+export const VM_EXIT_SAVE_DEBUG_CONTROLS = 0x00000004;
+export const VM_EXIT_HOST_ADDR_SPACE_SIZE = 0x00000200;
+export const VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL = 0x00001000;
+export const VM_EXIT_ACK_INTR_ON_EXIT = 0x00008000;
+export const VM_EXIT_SAVE_IA32_PAT = 0x00040000;
+export const VM_EXIT_LOAD_IA32_PAT = 0x00080000;
+export const VM_EXIT_SAVE_IA32_EFER = 0x00100000;
+export const VM_EXIT_LOAD_IA32_EFER = 0x00200000;
+export const VM_EXIT_SAVE_VMX_PREEMPTION_TIMER = 0x00400000;
+export const VM_EXIT_CLEAR_BNDCFGS = 0x00800000;
+export const VM_EXIT_PT_CONCEAL_PIP = 0x01000000;
+export const VM_EXIT_CLEAR_IA32_RTIT_CTL = 0x02000000;
+export const VM_EXIT_LOAD_CET_STATE = 0x10000000;
+export const VM_EXIT_ACTIVATE_SECONDARY_CONTROLS = 0x80000000;
+export const VM_EXIT_ALWAYSON_WITHOUT_TRUE_MSR = 0x00036dff;
+
+// ---- VM-entry controls
+export const VM_ENTRY_LOAD_DEBUG_CONTROLS = 0x00000004;
+export const VM_ENTRY_IA32E_MODE = 0x00000200;
+export const VM_ENTRY_SMM = 0x00000400;
+export const VM_ENTRY_DEACT_DUAL_MONITOR = 0x00000800;
+export const VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL = 0x00002000;
+export const VM_ENTRY_LOAD_IA32_PAT = 0x00004000;
+export const VM_ENTRY_LOAD_IA32_EFER = 0x00008000;
+export const VM_ENTRY_LOAD_BNDCFGS = 0x00010000;
+export const VM_ENTRY_PT_CONCEAL_PIP = 0x00020000;
+export const VM_ENTRY_LOAD_IA32_RTIT_CTL = 0x00040000;
+export const VM_ENTRY_LOAD_CET_STATE = 0x00100000;
+export const VM_ENTRY_ALWAYSON_WITHOUT_TRUE_MSR = 0x000011ff;
+
+// ---- interruption information of entry and exit, and IDT-vectoring information (25.8.3, 25.9.2, 25.9.3)
+export const INTR_INFO_VECTOR_MASK = 0xff;
+export const INTR_INFO_INTR_TYPE_MASK = 0x700;
+export const INTR_INFO_DELIVER_CODE_MASK = 0x800;
+export const INTR_INFO_UNBLOCK_NMI = 0x1000;
+export const INTR_INFO_VALID_MASK = 0x80000000;
+export const INTR_INFO_RESVD_BITS_MASK = 0x7ffff000;
+export const INTR_TYPE_SHIFT = 8;
+export const INTR_TYPE_EXT_INTR = 0x000;
+export const INTR_TYPE_RESERVED = 0x100;
+export const INTR_TYPE_NMI_INTR = 0x200;
+export const INTR_TYPE_HARD_EXCEPTION = 0x300;
+export const INTR_TYPE_SOFT_INTR = 0x400;
+export const INTR_TYPE_PRIV_SW_EXCEPTION = 0x500;
+export const INTR_TYPE_SOFT_EXCEPTION = 0x600;
+export const INTR_TYPE_OTHER_EVENT = 0x700;
+export const VECTORING_INFO_VECTOR_MASK = 0xff;
+export const VECTORING_INFO_TYPE_MASK = 0x700;
+export const VECTORING_INFO_DELIVER_CODE_MASK = 0x800;
+export const VECTORING_INFO_VALID_MASK = 0x80000000;
+
+// ---- guest interruptibility and activity (25.4.2)
+export const GUEST_INTR_STATE_STI = 0x1;
+export const GUEST_INTR_STATE_MOV_SS = 0x2;
+export const GUEST_INTR_STATE_SMI = 0x4;
+export const GUEST_INTR_STATE_NMI = 0x8;
+export const GUEST_INTR_STATE_ENCLAVE_INTR = 0x10;
+export const GUEST_ACTIVITY_ACTIVE = 0;
+export const GUEST_ACTIVITY_HLT = 1;
+export const GUEST_ACTIVITY_SHUTDOWN = 2;
+export const GUEST_ACTIVITY_WAIT_SIPI = 3;
+
+// ---- access rights of a segment, the format of the VMCS (25.4.1)
+export const VMX_AR_TYPE_ACCESSES_MASK = 0x1;
+export const VMX_AR_TYPE_READABLE_MASK = 0x2;
+export const VMX_AR_TYPE_WRITEABLE_MASK = 0x4;
+export const VMX_AR_TYPE_CODE_MASK = 0x8;
+export const VMX_AR_TYPE_MASK = 0xf;
+export const VMX_AR_TYPE_BUSY_64_TSS = 11;
+export const VMX_AR_TYPE_BUSY_32_TSS = 11;
+export const VMX_AR_TYPE_BUSY_16_TSS = 3;
+export const VMX_AR_TYPE_LDT = 2;
+export const VMX_AR_S_MASK = 0x10;
+export const VMX_AR_DPL_SHIFT = 5;
+export const VMX_AR_DPL_MASK = 0x60;
+export const VMX_AR_P_MASK = 0x80;
+export const VMX_AR_AVL_MASK = 0x1000;
+export const VMX_AR_L_MASK = 0x2000;
+export const VMX_AR_DB_MASK = 0x4000;
+export const VMX_AR_G_MASK = 0x8000;
+export const VMX_AR_UNUSABLE_MASK = 0x10000;
+export const VMX_AR_RESERVD_MASK = 0xfffe0f00;
+
+// ---- extended-page-table pointer (25.6.11) and entries (29.3.2)
+export const VMX_EPTP_MT_MASK = 0x7;
+export const VMX_EPTP_MT_UC = 0;
+export const VMX_EPTP_MT_WB = 6;
+export const VMX_EPTP_PWL_MASK = 0x38;
+export const VMX_EPTP_PWL_4 = 0x18;
+export const VMX_EPTP_PWL_5 = 0x20;
+export const VMX_EPTP_AD_ENABLE_BIT = 0x40;
+export const VMX_EPT_READABLE_MASK = 0x1;
+export const VMX_EPT_WRITABLE_MASK = 0x2;
+export const VMX_EPT_EXECUTABLE_MASK = 0x4;
+export const VMX_EPT_RWX_MASK = 0x7;
+export const VMX_EPT_MT_EPTE_SHIFT = 3;
+export const VMX_EPT_IPAT_BIT = 0x40;
+export const VMX_EPT_PAGE_SIZE_BIT = 0x80;
+export const VMX_EPT_ACCESS_BIT = 0x100;
+export const VMX_EPT_DIRTY_BIT = 0x200;
+export const VMX_EPT_EXTENT_CONTEXT = 1;
+export const VMX_EPT_EXTENT_GLOBAL = 2;
+export const VMX_VPID_EXTENT_INDIVIDUAL_ADDR = 0;
+export const VMX_VPID_EXTENT_SINGLE_CONTEXT = 1;
+export const VMX_VPID_EXTENT_ALL_CONTEXT = 2;
+export const VMX_VPID_EXTENT_SINGLE_NON_GLOBAL = 3;
