@@ -9,7 +9,7 @@
 export const PAGE_SIZE = 4096;
 export const PAGE_SHIFT = 12;
 /** The largest host physical memory: the index space of 32-bit WebAssembly. */
-export const MAX_PAGES = 1 << 20;
+export const MAX_PAGES = 0x10_0000;
 const RESERVED = 16 * PAGE_SIZE;
 // Header of the allocator, at RESERVED.
 const LOCK = RESERVED;
