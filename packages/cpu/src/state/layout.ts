@@ -248,8 +248,19 @@ export const PAGE_FLAGS = 0x3f0;
 /** i32: number of host pages. */
 export const HOST_PAGES = 0x3f4;
 
+// ---- caches of the microcode beside the TLB (see microcode/tlb.ts and microcode/ept.ts)
+/** i32 each: host addresses of the TLB entries filled since the last flush. */
+export const TLB_JOURNAL = 0x1a6000;
+export const TLB_JOURNAL_ENTRIES = 1024;
+/** Entries of 16 bytes: i64 guest-physical page with rights in the low bits (-1: empty), i64 host-physical page. */
+export const EPT_CACHE = 0x1a7000;
+export const EPT_CACHE_ENTRIES = 512;
+
 /** Bytes of the area, without trace arena and page table of traces. */
-export const AREA_SIZE = 0x1a6000;
+export const AREA_SIZE = 0x1a9000;
+
+/** MAXPHYADDR: width of physical addresses, as CPUID leaf 0x80000008 reports it. */
+export const PHYSICAL_BITS = 39;
 
 // ---- what the interpreter and the microcode handlers return
 /** The instruction completed: go on with the next record. */

@@ -1,0 +1,83 @@
+/**
+ * Translated code and the pages it came from: a write to code bytes ends the traces made from them (layout.ts,
+ * PAGE_TRACES; record.ts, TRACE_*).
+ */
+import { HOST_PAGES, PAGE_FLAGS, PAGE_TRACES, TLB, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_SET_SIZE, TLB_WRITE } from "../src/state/layout";
+import {
+  REC_HANDLER, REC_SIZE, TRACE_BYTES, TRACE_HASH_SLOT, TRACE_HEADER_SIZE, TRACE_HOST, TRACE_HOST2, TRACE_NEXT, TRACE_RECORDS,
+} from "../src/state/record";
+import { cpu } from "./cpu";
+
+const PAGE_HAS_CODE: i32 = 1;
+/** HANDLER_EXIT_TRACE: what the records of a dead trace execute. */
+const EXIT_TRACE: i32 = 0;
+/** No instruction is longer. */
+const LONGEST_INSTRUCTION = 15;
+
+/**
+ * Ends the traces made from host bytes [host, host + length): called after the bytes changed, by the write path of the
+ * microcode and, through HostMemory's listeners, for writes from outside.
+ */
+export function invalidateCode(host: usize, length: i32): void {
+  if (length <= 0) return;
+  const flags = <usize>load<u32>(cpu + PAGE_FLAGS);
+  const last = (<u64>host + <u64>length - 1) >> 12;
+  for (let page = <u64>host >> 12; page <= last && page < <u64>load<u32>(cpu + HOST_PAGES); page++) {
+    if (load<u8>(flags + <usize>page) & PAGE_HAS_CODE) invalidateInPage(<usize>page, <u64>host, <u64>host + <u64>length);
+  }
+}
+
+function invalidateInPage(page: usize, from: u64, to: u64): void {
+  const heads = <usize>load<u32>(cpu + PAGE_TRACES);
+  if (heads == 0) return;
+  let link = heads + (page << 2);
+  let trace = <usize>load<u32>(link);
+  while (trace != 0) {
+    const next = <usize>load<u32>(trace + TRACE_NEXT);
+    if (overlaps(trace, page, from, to)) {
+      endTrace(trace);
+      store<u32>(link, <u32>next);
+    } else {
+      link = trace + TRACE_NEXT;
+    }
+    trace = next;
+  }
+  if (load<u32>(heads + (page << 2)) == 0) {
+    const flag = <usize>load<u32>(cpu + PAGE_FLAGS) + page;
+    store<u8>(flag, load<u8>(flag) & ~PAGE_HAS_CODE);
+  }
+}
+
+function overlaps(trace: usize, page: usize, from: u64, to: u64): bool {
+  const start = <u64>load<u32>(trace + TRACE_HOST);
+  if (start < to && from < start + <u64>load<u32>(trace + TRACE_BYTES)) return true;
+  // The tail of an instruction that goes on in another page: it begins at that page's first byte.
+  const second = <u64>load<u32>(trace + TRACE_HOST2);
+  return second != 0 && second < to && from < second + LONGEST_INSTRUCTION;
+}
+
+function endTrace(trace: usize): void {
+  const slot = <usize>load<u32>(trace + TRACE_HASH_SLOT);
+  const first = trace + TRACE_HEADER_SIZE;
+  if (slot != 0 && load<u32>(slot, 4) == <u32>first) store<u32>(slot, 0);
+  const count = load<i32>(trace + TRACE_RECORDS);
+  for (let i = 0; i < count; i++) store<u16>(first + <usize>(i * REC_SIZE) + REC_HANDLER, EXIT_TRACE);
+}
+
+/**
+ * Marks the host page as holding translated code, so that writes to it come through the slow path: takes it out of
+ * this processor's write tables. To be called before the first trace of the page is registered.
+ */
+export function protectCode(host: usize): void {
+  const page = host >> 12;
+  const flag = <usize>load<u32>(cpu + PAGE_FLAGS) + page;
+  if (load<u8>(flag) & PAGE_HAS_CODE) return;
+  store<u8>(flag, load<u8>(flag) | PAGE_HAS_CODE);
+  for (let set = 0; set < 3; set++) {
+    const table = cpu + TLB + <usize>(set * TLB_SET_SIZE) + TLB_WRITE;
+    for (let entry = table; entry < table + TLB_ENTRIES * TLB_ENTRY_SIZE; entry += TLB_ENTRY_SIZE) {
+      const tag = load<i64>(entry);
+      if (!(tag & 0xfff) && (<u32>tag + load<u32>(entry, 8)) >> 12 == <u32>page) store<i64>(entry, -1);
+    }
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * The TLB (layout.ts, TLB_*): filling, flushing and the accesses that miss it. A data access that crosses a page, or
+ * writes to a page with translated code, or meets no RAM, goes through the bounce buffer.
+ */
+import {
+  BOUNCE, BOUNCE_HOST1, BOUNCE_HOST2, BOUNCE_SIZE, BOUNCE_SPLIT, CODE_MODE, CURRENT_RECORD, LONG_MODE, RBP, RSP, SEG, SEG_SIZE,
+  SS, TLB, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_READ, TLB_SET, TLB_SET_SIZE, TLB_WRITE,
+} from "../src/state/layout";
+import { REC_BASE, REC_SEG } from "../src/state/record";
+import { invalidateCode } from "./code";
+import { cpu, get32, get64, set32 } from "./cpu";
+import { gp0, raiseError, raiseExit, ud, VECTOR_SS } from "./event";
+import { hasCode, isRam } from "./memory";
+import { isCanonical } from "./mode";
+import { ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, pageShift, translate } from "./paging";
+
+/** resolve(): nothing is there; reads give ones, writes are ignored. No RAM lies at this host address. */
+const NO_RAM: usize = 1;
+const EMPTY: i64 = -1;
+const EXIT_APIC_ACCESS = 44;
+
+/** Entries in the journal; above its size the next flush clears all. */
+let journalCount: i32 = TLB_JOURNAL_ENTRIES + 1;
+/** One bit a gigabyte, folded: large pages were entered there, so INVLPG must look for all parts of one. */
+let largePages: i64 = 0;
+/** Host-physical page of the APIC-access page while a guest runs that virtualizes APIC accesses, else -1. */
+let apicAccessPage: i64 = -1;
+
+/** Set while an event is being delivered (APIC-access exits tell that). */
+let delivering: bool = false;
+
+export function setDelivering(on: bool): void {
+  delivering = on;
+}
+
+/** The APIC-access page of the current VMCS, or -1; flushes the TLB when it changes. */
+export function setApicAccessPage(page: i64): void {
+  if (page == apicAccessPage) return;
+  apicAccessPage = page;
+  flushTlb();
+}
+
+/** Forgets all linear translations. */
+export function flushTlb(): void {
+  if (journalCount > TLB_JOURNAL_ENTRIES) {
+    memory.fill(cpu + TLB, 0xff, TLB_SET_SIZE * 3);
+  } else {
+    const end = cpu + TLB_JOURNAL + (<usize>journalCount << 2);
+    for (let at = cpu + TLB_JOURNAL; at < end; at += 4) store<i64>(<usize>load<u32>(at), EMPTY);
+  }
+  journalCount = 0;
+  largePages = 0;
+}
+
+/** Forgets the translation of one page (INVLPG), all of it when it is a large one. */
+export function flushTlbPage(linear: i64): void {
+  const page = linear & ~0xfff;
+  for (let set = 0; set < 3; set++) {
+    const entry = cpu + TLB + <usize>(set * TLB_SET_SIZE) + slotOffset(linear);
+    clearIf(entry + TLB_READ, page);
+    clearIf(entry + TLB_WRITE, page);
+    clearIf(entry + TLB_EXECUTE, page);
+  }
+  if ((largePages >> ((linear >> 30) & 63)) & 1) flushLarge(linear);
+}
+
+// @ts-ignore: decorator
+@inline
+function clearIf(entry: usize, tag: i64): void {
+  if (load<i64>(entry) == tag) store<i64>(entry, EMPTY);
+}
+
+function flushLarge(linear: i64): void {
+  const end = cpu + TLB + TLB_SET_SIZE * 3;
+  for (let entry = cpu + TLB; entry < end; entry += TLB_ENTRY_SIZE) {
+    const tag = load<i64>(entry);
+    if (tag == EMPTY) continue;
+    const shift = load<i32>(entry, 12);
+    if (shift > 12 && ((tag ^ linear) >> shift) == 0) store<i64>(entry, EMPTY);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+export function slotOffset(linear: i64): usize {
+  return <usize>(linear >> 8) & ((TLB_ENTRIES - 1) << 4);
+}
+
+function enter(entry: usize, linear: i64, host: usize): void {
+  const page = linear & ~0xfff;
+  store<i64>(entry, page);
+  store<u32>(entry, <u32>host - <u32>linear, 8);
+  store<i32>(entry, pageShift, 12);
+  if (pageShift > 12) largePages |= <i64>1 << ((linear >> 30) & 63);
+  if (journalCount < TLB_JOURNAL_ENTRIES) store<u32>(cpu + TLB_JOURNAL + (<usize>journalCount << 2), <u32>entry);
+  if (journalCount <= TLB_JOURNAL_ENTRIES) journalCount++;
+}
+
+/** Host address of a supervisor's TLB set: what implicit accesses use. */
+// @ts-ignore: decorator
+@inline
+export function systemSet(): usize {
+  return cpu + TLB;
+}
+
+// @ts-ignore: decorator
+@inline
+export function userSet(): usize {
+  return cpu + TLB + TLB_SET_SIZE * 2;
+}
+
+// @ts-ignore: decorator
+@inline
+export function currentSet(): usize {
+  return <usize>load<u32>(cpu + TLB_SET);
+}
+
+// @ts-ignore: decorator
+@inline
+function accessOf(set: usize): i32 {
+  const offset = set - cpu - TLB;
+  return offset == 0 ? 0 : offset == TLB_SET_SIZE ? ACCESS_AC : ACCESS_USER;
+}
+
+/** Host address of one byte for an access, entering it into the TLB; 0: a fault is pending. */
+function resolve(set: usize, linear: i64, access: i32): usize {
+  const physical = translate(linear, accessOf(set) | access);
+  if (physical < 0) return 0;
+  if (!isRam(physical)) return NO_RAM;
+  if ((physical & ~0xfff) == apicAccessPage) return apicAccess(physical, linear, access);
+  const host = <usize>physical;
+  const entry = set + slotOffset(linear);
+  if (access & ACCESS_FETCH) {
+    enter(entry + TLB_EXECUTE, linear, host);
+  } else {
+    enter(entry + TLB_READ, linear, host);
+    if (access & ACCESS_WRITE && !hasCode(host)) enter(entry + TLB_WRITE, linear, host);
+  }
+  return host;
+}
+
+/** SDM vol. 3C, 31.4: the exit for an access to the APIC-access page. */
+function apicAccess(physical: i64, linear: i64, access: i32): usize {
+  const type = delivering ? 3 : access & ACCESS_FETCH ? 2 : access & ACCESS_WRITE ? 1 : 0;
+  raiseExit(EXIT_APIC_ACCESS, (physical & 0xfff) | <i64>(type << 12), 0, linear);
+  return 0;
+}
+
+/** What the read table gives for a byte, or the walk's result. */
+// @ts-ignore: decorator
+@inline
+function lookup(set: usize, table: usize, linear: i64, access: i32): usize {
+  const entry = set + table + slotOffset(linear);
+  if (load<i64>(entry) == (linear & ~0xfff)) return <usize>(<u32>linear + load<u32>(entry, 8));
+  return resolve(set, linear, access);
+}
+
+/** First byte of the page after `linear`'s; outside long mode linear addresses wrap at 4 GiB. */
+// @ts-ignore: decorator
+@inline
+function nextPage(linear: i64): i64 {
+  const next = (linear & ~0xfff) + 0x1000;
+  return get32(LONG_MODE) ? next : next & 0xffffffff;
+}
+
+/** #SS or #GP for a non-canonical address: as the current instruction addresses the stack or not. */
+function nonCanonical(linear: i64): usize {
+  const record = <usize>get32(CURRENT_RECORD);
+  let stack = false;
+  if (record != 0) {
+    const base = <usize>load<u32>(record + REC_BASE);
+    const seg = <usize>load<u32>(record + REC_SEG);
+    const flat = seg == cpu + SEG + 4 * SEG_SIZE || seg == cpu + SEG + 5 * SEG_SIZE;
+    stack = !flat && (base == cpu + RSP || base == cpu + RBP);
+  }
+  // Stack instructions have no base register in their record.
+  const distance = linear - get64(RSP);
+  if (stack || (distance >= -64 && distance <= 64)) raiseError(VECTOR_SS, 0);
+  else gp0();
+  return 0;
+}
+
+/** Host address where `size` bytes can be read for an access through `set`; 0: a fault is pending. */
+export function readMissIn(set: usize, linear: i64, size: i32): usize {
+  const last = linear + size - 1;
+  if (!isCanonical(linear) || !isCanonical(last)) return nonCanonical(linear);
+  const host = lookup(set, TLB_READ, linear, ACCESS_READ);
+  if (host == 0) return 0;
+  if (((linear ^ last) & ~0xfff) == 0 && host != NO_RAM) return host;
+  const split = min<i32>(size, 0x1000 - (<i32>linear & 0xfff));
+  let second: usize = 0;
+  if (split < size) {
+    second = lookup(set, TLB_READ, nextPage(linear), ACCESS_READ);
+    if (second == 0) return 0;
+  }
+  gather(cpu + BOUNCE, host, split);
+  gather(cpu + BOUNCE + <usize>split, second, size - split);
+  return cpu + BOUNCE;
+}
+
+/** Copies from RAM, or ones from where none is. */
+function gather(to: usize, from: usize, length: i32): void {
+  if (from == NO_RAM) memory.fill(to, 0xff, length);
+  else memory.copy(to, from, length);
+}
+
+/** Host address to write `size` bytes through `set` (see writeMiss); 0: a fault is pending. */
+export function writeMissIn(set: usize, linear: i64, size: i32): usize {
+  set32(BOUNCE_SIZE, 0);
+  const last = linear + size - 1;
+  if (!isCanonical(linear) || !isCanonical(last)) return nonCanonical(linear);
+  const host = lookup(set, TLB_WRITE, linear, ACCESS_WRITE);
+  if (host == 0) return 0;
+  const crosses = ((linear ^ last) & ~0xfff) != 0;
+  if (!crosses && host != NO_RAM && !hasCode(host)) return host;
+  const split = min<i32>(size, 0x1000 - (<i32>linear & 0xfff));
+  let second: usize = 0;
+  if (split < size) {
+    second = lookup(set, TLB_WRITE, nextPage(linear), ACCESS_WRITE);
+    if (second == 0) return 0;
+  }
+  gather(cpu + BOUNCE, host, split);
+  gather(cpu + BOUNCE + <usize>split, second, size - split);
+  set32(BOUNCE_SIZE, size);
+  set32(BOUNCE_SPLIT, split);
+  set32(BOUNCE_HOST1, <i32>host);
+  set32(BOUNCE_HOST2, <i32>second);
+  return cpu + BOUNCE;
+}
+
+/** Where `size` bytes at `linear` can be read: RAM or the bounce buffer; 0: an event or exit is pending. */
+export function readMiss(linear: i64, size: i32): usize {
+  return readMissIn(currentSet(), linear, size);
+}
+
+/**
+ * Where `size` bytes can be written, and read for read-modify-write; 0: an event or exit is pending. It may be the
+ * bounce buffer: writeCommit() must follow once the bytes are stored.
+ */
+export function writeMiss(linear: i64, size: i32): usize {
+  return writeMissIn(currentSet(), linear, size);
+}
+
+/** Copies the bounce buffer out if the last writeMiss used it, and ends translated code that it overwrites. */
+export function writeCommit(): void {
+  const size = get32(BOUNCE_SIZE);
+  if (size == 0) return;
+  set32(BOUNCE_SIZE, 0);
+  const split = get32(BOUNCE_SPLIT);
+  scatter(<usize>get32(BOUNCE_HOST1), cpu + BOUNCE, split);
+  if (split < size) scatter(<usize>get32(BOUNCE_HOST2), cpu + BOUNCE + <usize>split, size - split);
+}
+
+function scatter(to: usize, from: usize, length: i32): void {
+  if (to == NO_RAM) return;
+  memory.copy(to, from, length);
+  if (hasCode(to)) invalidateCode(to, length);
+}
+
+/** Host address of the instruction byte at a linear address, entering it into the execute table; 0: pending. */
+export function fetch(linear: i64): usize {
+  const address = get32(CODE_MODE) == 2 ? linear : linear & 0xffffffff;
+  if (!isCanonical(address)) {
+    gp0();
+    return 0;
+  }
+  const host = lookup(currentSet(), TLB_EXECUTE, address, ACCESS_FETCH);
+  if (host != NO_RAM) return host;
+  // Ones, where there is no RAM: FF FF is an undefined opcode.
+  ud();
+  return 0;
+}
