@@ -1,8 +1,10 @@
 /** The modes that the rest of the processor asks for, derived from CR0, CR4, EFER, RFLAGS, CS and SS. */
 import {
-  CODE_MODE, CPL, CR0, CR4, CS, LONG_MODE, MSR_EFER, REAL_MODE, RFLAGS_REST, SS, STACK_MASK, TLB, TLB_SET, TLB_SET_SIZE,
+  AVX_BLOCKED, CODE_MODE, CPL, CR0, CR4, CS, LONG_MODE, MSR_EFER, REAL_MODE, RFLAGS_REST, SS, SSE_BLOCKED, STACK_MASK, TLB,
+  TLB_SET, TLB_SET_SIZE, X87_BLOCKED, XCR0,
 } from "../src/state/layout";
 import { cpu, get32, get64, segAttr, set32, set64 } from "./cpu";
+import { VECTOR_NM, VECTOR_UD } from "./event";
 import { FLAG_BIT_AC, FLAG_BIT_VM } from "./flags";
 
 export const CR0_PE = 0x1;
@@ -18,11 +20,15 @@ export const CR4_TSD = 0x4;
 export const CR4_PSE = 0x10;
 export const CR4_PAE = 0x20;
 export const CR4_PGE = 0x80;
+export const CR4_OSFXSR = 0x200;
+export const CR4_OSFXSR = 0x200;
 export const CR4_UMIP = 0x800;
 export const CR4_LA57 = 0x1000;
 export const CR4_VMXE = 0x2000;
 export const CR4_FSGSBASE = 0x10000;
 export const CR4_PCIDE = 0x20000;
+export const CR4_OSXSAVE = 0x40000;
+export const CR4_OSXSAVE = 0x40000;
 export const CR4_SMEP = 0x100000;
 export const CR4_SMAP = 0x200000;
 export const EFER_SCE = 0x1;
@@ -44,7 +50,7 @@ export const ATTR_UNUSABLE = 0x10000;
 /** REAL_MODE's value in virtual-8086 mode. */
 export const VIRTUAL_8086 = 2;
 
-/** Recomputes the derived modes; to be called after any change of CR0, CR4, EFER, RFLAGS.VM or AC, CS or SS. */
+/** Recomputes the derived modes; to be called after any change of CR0, CR4, XCR0, EFER, RFLAGS.VM or AC, CS or SS. */
 export function updateMode(): void {
   const cr0 = get32(CR0);
   const flags = get32(RFLAGS_REST);
@@ -59,7 +65,30 @@ export function updateMode(): void {
   set32(CODE_MODE, code);
   set32(CPL, cpl);
   set64(STACK_MASK, code == 2 ? -1 : ss & ATTR_DB ? 0xffffffff : 0xffff);
+  updateBlocked(cr0, real);
+  updateBlocked();
   updateTlbSet();
+}
+
+/** Which vector SSE, x87 and AVX instructions raise at once (SDM vol. 2A, 2.4 and 2.5, and vol. 1, 8.3.1). */
+function updateBlocked(): void {
+  const cr0 = get32(CR0);
+  const cr4 = get32(CR4);
+  const switched = cr0 & CR0_TS ? 7 : 0;
+  set32(X87_BLOCKED, cr0 & (CR0_EM | CR0_TS) ? 7 : 0);
+  set32(SSE_BLOCKED, cr0 & CR0_EM || !(cr4 & CR4_OSFXSR) ? 6 : switched);
+  const avx = cr4 & CR4_OSXSAVE && (get32(XCR0) & 6) == 6 && get32(REAL_MODE) == 0;
+  set32(AVX_BLOCKED, avx ? switched : 6);
+}
+
+/** Which vector SSE, x87 and AVX instructions raise at once (SDM vol. 2A, tables 2-18 and following; vol. 3A, 14.1). */
+function updateBlocked(cr0: i32, real: i32): void {
+  const cr4 = get32(CR4);
+  const notAvailable = cr0 & CR0_TS ? VECTOR_NM : 0;
+  set32(X87_BLOCKED, cr0 & (CR0_EM | CR0_TS) ? VECTOR_NM : 0);
+  set32(SSE_BLOCKED, cr0 & CR0_EM || !(cr4 & CR4_OSFXSR) ? VECTOR_UD : notAvailable);
+  const enabled = real == 0 && (cr4 & CR4_OSXSAVE) != 0 && (get32(XCR0) & 6) == 6;
+  set32(AVX_BLOCKED, enabled ? notAvailable : VECTOR_UD);
 }
 
 /** Chooses the TLB set; alone enough after a change of RFLAGS.AC. */

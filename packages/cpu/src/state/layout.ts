@@ -155,8 +155,8 @@ export const PENDING_DEBUG = 0x3b8;
 export const INSN_COUNT = 0x3c0;
 /** i32: instructions that the interpreter may still run in this slice; it returns ST_SLICE at or below zero. */
 export const BUDGET = 0x3c8;
-/** i32: record at which the interpreter goes on, or 0 to look RIP up. */
-export const RESUME_RECORD = 0x3cc;
+/** i32: host address of the code at RIP when the interpreter returns ST_TRANSLATE. */
+export const CODE_HOST = 0x3cc;
 /** i32: host address of the record that is being executed when microcode is called. */
 export const CURRENT_RECORD = 0x3d0;
 /** i32: BUDGET at the start of the slice: inside a microcode handler INSN_COUNT + SLICE - BUDGET instructions have completed. */

@@ -1,0 +1,96 @@
+/**
+ * Which handler runs which instruction form. Handler numbers: first the few that are not instructions, then those that
+ * stand inside the interpreter's function, then those that it calls.
+ */
+import { RC_CR, RC_DR, RC_GPR_HIGH, RC_GPR, RC_SEG } from '../decode/instruction.ts';
+import type { FormShape, OperandShape, Semantics } from '../semantics/emitter.ts';
+import { SEMANTICS } from '../semantics/registry.ts';
+
+/** Sets RIP to the record's own address and looks it up. Invalidation overwrites records with it. */
+export const HANDLER_EXIT_TRACE = 0;
+/** Goes on at another trace. */
+export const HANDLER_GOTO = 1;
+/** Checks that the second page of an instruction that crosses pages is still where it was. */
+export const HANDLER_CHECK_PAGE = 2;
+/** Computes the linear address of a legacy-mode memory operand into EA. */
+export const HANDLER_ADDRESS = 3;
+/** Raises #UD. */
+export const HANDLER_UNDEFINED = 4;
+export const FIRST_INSTRUCTION_HANDLER = 5;
+
+export interface Handler {
+  readonly key: string;
+  readonly shape: FormShape;
+  /** Null: `microcode` names the function. */
+  readonly semantics: Semantics | null;
+  readonly microcode: string | null;
+  readonly inline: boolean;
+}
+
+/** Mnemonics whose stack or branch behaviour differs between 64-bit code and legacy code. */
+const STACK_MNEMONICS = new Set(['push', 'pop', 'call', 'ret', 'leave']);
+/** Mnemonics whose counter has the width of addresses. */
+const COUNTER_MNEMONICS = new Map([
+  ['loop', 'loop'], ['loope', 'loope'], ['loopne', 'loopne'], ['jcxz', 'jcxz'], ['jecxz', 'jcxz'], ['jrcxz', 'jcxz'],
+]);
+
+/** The name under which semantics know the instruction. */
+export function semanticName(mnemonic: string, operands: readonly OperandShape[], addressSize: number): string {
+  const counter = COUNTER_MNEMONICS.get(mnemonic);
+  if (counter) return `${counter}${addressSize}`;
+  if (mnemonic === 'lea') return `lea${addressSize}`;
+  if (mnemonic === 'mov' || mnemonic === 'push' || mnemonic === 'pop') {
+    const special = operands.findIndex((o) => o.kind === 'reg' && (o.regClass === RC_CR || o.regClass === RC_DR || o.regClass === RC_SEG));
+    if (special >= 0) return specialMove(mnemonic, operands[special]!.regClass, special === 0);
+  }
+  return mnemonic;
+}
+
+function specialMove(mnemonic: string, regClass: number, toSpecial: boolean): string {
+  const kind = regClass === RC_CR ? 'cr' : regClass === RC_DR ? 'dr' : 'seg';
+  if (mnemonic !== 'mov') return `${mnemonic}_${kind}`;
+  return toSpecial ? `mov_to_${kind}` : `mov_from_${kind}`;
+}
+
+/** Two forms with the same key run the same handler. */
+export function handlerKey(name: string, operands: readonly OperandShape[], operandSize: number, long: boolean): string {
+  let key = name;
+  for (const operand of operands) {
+    const regClass = operand.regClass === RC_GPR_HIGH ? RC_GPR : operand.regClass;
+    key += operand.kind === 'reg' ? ` r${regClass}.${operand.size}` : ` ${operand.kind[0]}${operand.kind === 'imm' ? '' : operand.size}`;
+  }
+  if (STACK_MNEMONICS.has(name)) key += ` ${operandSize}${long ? ' long' : ''}`;
+  else if (operands.some((o) => o.kind === 'rel') && operandSize === 2) key += ' 16';
+  return key;
+}
+
+/** Forms whose handlers stand inside the interpreter's function: those that most executed instructions have. */
+const INLINE: readonly [RegExp, readonly number[]][] = [
+  [/^(mov|add|sub|cmp|and|or|xor|test)$/, [1, 4, 8]],
+  [/^(lea[48]|movzx|movsx|movsxd|inc|dec|imul|shl|shr|sar|neg|not|cdqe|cmov(b|ae|e|ne|be|a|s|ns|l|ge|le|g)|adc|sbb|bt|rol|ror|xchg)$/, [4, 8]],
+  [/^(push|pop|call|ret|leave|jmp)$/, [8]],
+  [/^(j(o|no|b|ae|e|ne|be|a|s|ns|p|np|l|ge|le|g)|set(e|ne|b|ae|l|g|a|be)|nop|endbr64)$/, [1, 2, 4, 8]],
+];
+
+export function isInline(name: string, shape: FormShape): boolean {
+  const first = shape.operands[0];
+  if (STACK_MNEMONICS.has(name)) return shape.long && shape.operandSize === 8;
+  if (name.startsWith('j') && first?.kind === 'rel') return shape.operandSize !== 2;
+  const size = first ? first.size : 8;
+  if (shape.operands.some((o) => o.kind === 'reg' && o.regClass !== RC_GPR && o.regClass !== RC_GPR_HIGH)) return false;
+  return INLINE.some(([pattern, sizes]) => pattern.test(name) && (sizes.includes(size) || first?.kind === 'rel' || name === 'nop'));
+}
+
+/** A handler for the form, or null where nothing executes it. */
+export function handlerFor(
+  mnemonic: string, operands: readonly OperandShape[], operandSize: number, addressSize: number, long: boolean,
+  microcode: (name: string) => string | null,
+): Handler | null {
+  const name = semanticName(mnemonic, operands, addressSize);
+  const key = handlerKey(name, operands, operandSize, long);
+  const shape: FormShape = { mnemonic: name, operands, operandSize, long };
+  const semantics = SEMANTICS.get(name) ?? null;
+  if (semantics) return { key, shape, semantics, microcode: null, inline: isInline(name, shape) };
+  const microcodeName = microcode(name);
+  return microcodeName === null ? null : { key: name, shape, semantics: null, microcode: microcodeName, inline: false };
+}

@@ -1,0 +1,92 @@
+import type { Value } from '../../wasm/function-builder.ts';
+import type { Emitter, Semantics } from '../emitter.ts';
+import { popValue, pushValue, stackPlace } from './stack.ts';
+
+const RCX = 1;
+const RSP = 4;
+
+/** Condition codes in the order of their opcodes. */
+const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'] as const;
+
+const jmp: Semantics = (b) => {
+  if (b.operand(0).kind === 'rel') b.jumpRelative(null);
+  else b.jumpIndirect(zeroExtended(b, b.read(0)));
+};
+
+function zeroExtended(b: Emitter, value: Value): Value {
+  return b.extendU(value);
+}
+
+const call: Semantics = (b) => {
+  const size = b.form.operandSize;
+  if (b.operand(0).kind === 'rel') {
+    pushValue(b, size, returnAddress(b, size));
+    b.jumpRelative(null);
+    return;
+  }
+  const target = b.copy(zeroExtended(b, b.read(0)));
+  pushValue(b, size, returnAddress(b, size));
+  b.jumpIndirect(target);
+};
+
+function returnAddress(b: Emitter, size: number): Value {
+  return size === 8 ? b.nextRip() : b.mask(size, b.wrap(b.nextRip()));
+}
+
+const ret: Semantics = (b) => {
+  const size = b.form.operandSize;
+  const { value, pointer } = popValue(b, size);
+  const released = b.form.operands[0]?.kind === 'imm'
+    ? stackPlace(b, 0, b.add(pointer, b.and(b.immediate(), b.i64(0xffff)))).pointer : pointer;
+  b.writeGpr(RSP, 8, released);
+  b.jumpIndirect(zeroExtended(b, value));
+};
+
+function conditionalJump(code: number): Semantics {
+  return (b) => b.jumpRelative(b.condition(code));
+}
+
+function setByte(code: number): Semantics {
+  return (b) => b.write(0, b.condition(code));
+}
+
+/** CMOVcc: the source is read in any case, and a 32-bit destination is extended in any case. */
+function conditionalMove(code: number): Semantics {
+  return (b) => {
+    const source = b.read(1);
+    const old = b.read(0);
+    b.write(0, b.select(b.condition(code), source, old));
+  };
+}
+
+/** The counter of LOOP and JCXZ has the width of addresses. */
+function loopWith(addressSize: number, condition: 'none' | 'equal' | 'not-equal'): Semantics {
+  return (b) => {
+    const next = b.sub(b.readGpr(RCX, addressSize), b.constant(addressSize, 1));
+    const masked = b.mask(addressSize, next);
+    b.writeGpr(RCX, addressSize, masked);
+    const more = b.eqz(b.eqz(masked));
+    const taken = condition === 'none' ? more : b.and(more, b.condition(condition === 'equal' ? 4 : 5));
+    b.jumpRelative(taken);
+  };
+}
+
+function jumpIfCounterZero(addressSize: number): Semantics {
+  return (b) => b.jumpRelative(b.eqz(b.readGpr(RCX, addressSize)));
+}
+
+const branches: Record<string, Semantics> = { jmp, call, ret };
+CONDITIONS.forEach((name, code) => {
+  branches[`j${name}`] = conditionalJump(code);
+  branches[`set${name}`] = setByte(code);
+  branches[`cmov${name}`] = conditionalMove(code);
+});
+/** Mnemonics with the address size in bytes appended, as the translator names them. */
+for (const size of [2, 4, 8]) {
+  branches[`loop${size}`] = loopWith(size, 'none');
+  branches[`loope${size}`] = loopWith(size, 'equal');
+  branches[`loopne${size}`] = loopWith(size, 'not-equal');
+  branches[`jcxz${size}`] = jumpIfCounterZero(size);
+}
+
+export const branchSemantics: Readonly<Record<string, Semantics>> = branches;

@@ -1,0 +1,80 @@
+import { SEG, SEG_BASE, SEG_SIZE, SS, STACK_MASK } from '../../state/layout.ts';
+import type { Value } from '../../wasm/function-builder.ts';
+import type { Emitter, Semantics } from '../emitter.ts';
+
+const RSP = 4;
+const RBP = 5;
+
+/** The stack pointer, and the linear address of a place relative to it. */
+interface StackPlace {
+  readonly pointer: Value;
+  readonly linear: Value;
+}
+
+/** The stack pointer moved by `delta` bytes: in 64-bit mode flat, else within SS and with its width. */
+export function stackPlace(b: Emitter, delta: number, from: Value = b.readGpr(RSP, 8)): StackPlace {
+  const moved = delta === 0 ? from : b.add(from, b.i64(delta));
+  if (b.form.long) return { pointer: moved, linear: moved };
+  const mask = b.loadI64(b.cpu, STACK_MASK);
+  const base = b.loadI64(b.cpu, SEG + SS * SEG_SIZE + SEG_BASE);
+  const linear = b.and(b.add(base, b.and(moved, mask)), b.i64(-1, 0));
+  // Bits of RSP above the stack's width stay.
+  const kept = b.and(from, b.xor(mask, b.i64(-1)));
+  return { pointer: b.or(b.and(moved, mask), kept), linear };
+}
+
+/** Pushes a value: the store first, so that a fault leaves RSP as it was. */
+export function pushValue(b: Emitter, size: number, value: Value): void {
+  const place = stackPlace(b, -size);
+  b.storeLinear(place.linear, size, value);
+  b.writeGpr(RSP, 8, place.pointer);
+}
+
+/** The value on top of the stack, and RSP past it (to be written when nothing can fault any more). */
+export function popValue(b: Emitter, size: number): { readonly value: Value; readonly pointer: Value } {
+  const old = b.readGpr(RSP, 8);
+  const value = b.loadLinear(stackPlace(b, 0, old).linear, size);
+  return { value, pointer: stackPlace(b, size, old).pointer };
+}
+
+const push: Semantics = (b) => {
+  const size = b.form.operandSize;
+  const value = b.readAs(0, size);
+  pushValue(b, size, value);
+};
+
+/** POP: RSP is increased before a memory destination's address is formed and before a register is written (SDM: POP). */
+const pop: Semantics = (b) => {
+  const size = b.form.operandSize;
+  if (b.operand(0).kind === 'reg') {
+    const { value, pointer } = popValue(b, size);
+    b.writeGpr(RSP, 8, pointer);
+    b.write(0, value);
+    return;
+  }
+  const old = b.readGpr(RSP, 8);
+  const { value, pointer } = popValue(b, size);
+  b.writeGpr(RSP, 8, pointer);
+  const linear = b.copy(b.address());
+  b.writeGpr(RSP, 8, old);
+  b.storeLinear(linear, size, value);
+  b.writeGpr(RSP, 8, pointer);
+};
+
+const leave: Semantics = (b) => {
+  const size = b.form.operandSize;
+  const old = b.readGpr(RSP, 8);
+  const frame = b.readGpr(RBP, 8);
+  const from = b.form.long ? frame : mergeStack(b, frame, old);
+  const value = b.loadLinear(stackPlace(b, 0, from).linear, size);
+  const pointer = stackPlace(b, size, from).pointer;
+  b.writeGpr(RSP, 8, pointer);
+  b.writeGpr(RBP, size, value);
+};
+
+function mergeStack(b: Emitter, value: Value, old: Value): Value {
+  const mask = b.loadI64(b.cpu, STACK_MASK);
+  return b.or(b.and(value, mask), b.and(old, b.xor(mask, b.i64(-1))));
+}
+
+export const stackSemantics: Readonly<Record<string, Semantics>> = { push, pop, leave };
