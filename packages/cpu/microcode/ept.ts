@@ -1,9 +1,10 @@
 /**
  * Extended page tables (SDM vol. 3C, 30.3): guest-physical to host-physical addresses, with a small cache of
- * guest-physical mappings. VM entry and exit set the EPT pointer.
+ * guest-physical mappings. VM entry and exit set the EPT pointer (VMX_EPTP).
  */
-import { EPT_CACHE, EPT_CACHE_ENTRIES, INTERRUPTIBILITY } from "../src/state/layout";
-import { cpu, get32, set32 } from "./cpu";
+import { EPT_CACHE, EPT_CACHE_ENTRIES } from "../src/state/layout";
+import { NMI_UNBLOCKED, VMX_EPTP } from "../src/state/vmx-layout";
+import { cpu, get32 } from "./cpu";
 import { raiseExit } from "./event";
 import { BEYOND_PHYSICAL, ENTRY_ADDRESS, isRam, updateEntry64 } from "./memory";
 
@@ -13,7 +14,7 @@ export const EPT_EXECUTE = 4;
 /** Exit-qualification bits 7 and 8: the linear address is valid; the access is to its translation, not to a table. */
 export const EPT_LINEAR = 0x80;
 export const EPT_FINAL = 0x100;
-const NMI_UNBLOCKED = 0x1000;
+const UNBLOCKED = 0x1000;
 
 export const EXIT_EPT_VIOLATION = 48;
 export const EXIT_EPT_MISCONFIG = 49;
@@ -25,19 +26,14 @@ const EPTP_AD: i64 = 0x40;
 /** Low bit of a cache tag, beside the rights: the dirty flag needs no update. */
 const CACHED_DIRTY = 8;
 
+/** The EPT pointer whose mappings are cached. */
+let cachedPointer: i64 = 0;
+
 /** The EPT pointer while the processor runs a guest with EPT, else 0. */
-export let eptPointer: i64 = 0;
-/** Set while an IRET that ends blocking by NMI runs: its EPT violations must say so (exit-qualification bit 12). */
-let iretUnblocksNmi: bool = false;
-
-/** Sets the EPT pointer (0: EPT off). */
-export function setEptPointer(eptp: i64): void {
-  if (eptp != eptPointer) flushEptCache();
-  eptPointer = eptp;
-}
-
-export function setIretUnblocksNmi(on: bool): void {
-  iretUnblocksNmi = on;
+// @ts-ignore: decorator
+@inline
+export function eptPointer(): i64 {
+  return load<i64>(cpu + VMX_EPTP);
 }
 
 /** Forgets guest-physical mappings (INVEPT). The combined mappings of the TLB are flushed by flushTlb(). */
@@ -49,7 +45,7 @@ export function flushEptCache(): void {
 // @ts-ignore: decorator
 @inline
 export function eptAccessedDirty(): bool {
-  return (eptPointer & EPTP_AD) != 0;
+  return (eptPointer() & EPTP_AD) != 0;
 }
 
 /**
@@ -57,6 +53,10 @@ export function eptAccessedDirty(): bool {
  * EPT_EXECUTE; `kind` the bits 7 and 8 of the exit qualification; `linear` what the exit reports as linear address.
  */
 export function eptTranslate(gpa: i64, access: i32, linear: i64, kind: i32): i64 {
+  if (eptPointer() != cachedPointer) {
+    flushEptCache();
+    cachedPointer = eptPointer();
+  }
   const cached = cpu + EPT_CACHE + ((<usize>(gpa >> 12) & (EPT_CACHE_ENTRIES - 1)) << 4);
   const tag = load<i64>(cached);
   const need = access & EPT_WRITE ? access | CACHED_DIRTY : access;
@@ -67,7 +67,7 @@ export function eptTranslate(gpa: i64, access: i32, linear: i64, kind: i32): i64
 function walkEpt(gpa: i64, access: i32, linear: i64, kind: i32, cached: usize): i64 {
   const track = eptAccessedDirty();
   let rights = EPT_READ | EPT_WRITE | EPT_EXECUTE;
-  let table = eptPointer & ENTRY_ADDRESS;
+  let table = eptPointer() & ENTRY_ADDRESS;
   if (<u64>gpa >> 48 != 0) return violation(gpa, access, 0, linear, kind);
   let shift = 39;
   while (true) {
@@ -112,11 +112,8 @@ function isMisconfigured(entry: i64, shift: i32, leaf: bool): bool {
 
 function violation(gpa: i64, access: i32, rights: i32, linear: i64, kind: i32): i64 {
   let qualification = access | (rights << 3) | kind;
-  if (iretUnblocksNmi) {
-    // SDM vol. 3C, 28.2.3: IRET had removed blocking by NMI before it faulted.
-    qualification |= NMI_UNBLOCKED;
-    set32(INTERRUPTIBILITY, get32(INTERRUPTIBILITY) & ~8);
-  }
+  // SDM vol. 3C, 28.2.3: an IRET had removed blocking by NMI before it faulted.
+  if (get32(NMI_UNBLOCKED)) qualification |= UNBLOCKED;
   raiseExit(EXIT_EPT_VIOLATION, <i64>qualification, gpa, linear);
   return -1;
 }

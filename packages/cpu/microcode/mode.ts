@@ -4,7 +4,6 @@ import {
   TLB_SET, TLB_SET_SIZE, X87_BLOCKED, XCR0,
 } from "../src/state/layout";
 import { cpu, get32, get64, segAttr, set32, set64 } from "./cpu";
-import { VECTOR_NM, VECTOR_UD } from "./event";
 import { FLAG_BIT_AC, FLAG_BIT_VM } from "./flags";
 
 export const CR0_PE = 0x1;
@@ -21,13 +20,11 @@ export const CR4_PSE = 0x10;
 export const CR4_PAE = 0x20;
 export const CR4_PGE = 0x80;
 export const CR4_OSFXSR = 0x200;
-export const CR4_OSFXSR = 0x200;
 export const CR4_UMIP = 0x800;
 export const CR4_LA57 = 0x1000;
 export const CR4_VMXE = 0x2000;
 export const CR4_FSGSBASE = 0x10000;
 export const CR4_PCIDE = 0x20000;
-export const CR4_OSXSAVE = 0x40000;
 export const CR4_OSXSAVE = 0x40000;
 export const CR4_SMEP = 0x100000;
 export const CR4_SMAP = 0x200000;
@@ -65,7 +62,6 @@ export function updateMode(): void {
   set32(CODE_MODE, code);
   set32(CPL, cpl);
   set64(STACK_MASK, code == 2 ? -1 : ss & ATTR_DB ? 0xffffffff : 0xffff);
-  updateBlocked(cr0, real);
   updateBlocked();
   updateTlbSet();
 }
@@ -79,16 +75,6 @@ function updateBlocked(): void {
   set32(SSE_BLOCKED, cr0 & CR0_EM || !(cr4 & CR4_OSFXSR) ? 6 : switched);
   const avx = cr4 & CR4_OSXSAVE && (get32(XCR0) & 6) == 6 && get32(REAL_MODE) == 0;
   set32(AVX_BLOCKED, avx ? switched : 6);
-}
-
-/** Which vector SSE, x87 and AVX instructions raise at once (SDM vol. 2A, tables 2-18 and following; vol. 3A, 14.1). */
-function updateBlocked(cr0: i32, real: i32): void {
-  const cr4 = get32(CR4);
-  const notAvailable = cr0 & CR0_TS ? VECTOR_NM : 0;
-  set32(X87_BLOCKED, cr0 & (CR0_EM | CR0_TS) ? VECTOR_NM : 0);
-  set32(SSE_BLOCKED, cr0 & CR0_EM || !(cr4 & CR4_OSFXSR) ? VECTOR_UD : notAvailable);
-  const enabled = real == 0 && (cr4 & CR4_OSXSAVE) != 0 && (get32(XCR0) & 6) == 6;
-  set32(AVX_BLOCKED, enabled ? notAvailable : VECTOR_UD);
 }
 
 /** Chooses the TLB set; alone enough after a change of RFLAGS.AC. */

@@ -46,7 +46,7 @@ export function translate(linear: i64, access: i32): i64 {
       : get32(CR4) & CR4_PAE
         ? walkPae(linear, access)
         : walk32(linear, access);
-  if (gpa < 0 || eptPointer == 0) return gpa;
+  if (gpa < 0 || eptPointer() == 0) return gpa;
   const need = access & ACCESS_FETCH ? EPT_EXECUTE : access & ACCESS_WRITE ? EPT_WRITE : EPT_READ;
   return eptTranslate(gpa, need, linear, EPT_LINEAR | EPT_FINAL);
 }
@@ -54,7 +54,7 @@ export function translate(linear: i64, access: i32): i64 {
 /** Host address of a guest paging-structure entry: -1 a VM exit is pending, -2 not RAM. */
 function entryHost(gpa: i64, linear: i64, write: bool): i64 {
   let host = gpa;
-  if (eptPointer != 0) {
+  if (eptPointer() != 0) {
     const need = write || eptAccessedDirty() ? EPT_READ | EPT_WRITE : EPT_READ;
     host = eptTranslate(gpa, need, linear, EPT_LINEAR);
     if (host < 0) return -1;
@@ -98,7 +98,7 @@ function walk4Level(linear: i64, access: i32): i64 {
 }
 
 function walkPae(linear: i64, access: i32): i64 {
-  const pdpte = get64(PDPTE0 + (<usize>(linear >> 30) & 3) * 8);
+  const pdpte = get64(PDPTE0 + <usize>(((linear >> 30) & 3) << 3));
   if (!(pdpte & P)) return fault(linear, access, 0);
   // The page-directory-pointer entries give no rights: bits 1 and 2 are reserved there.
   return walk64(linear, access, pdpte & ENTRY_ADDRESS, 21, RW | US);
@@ -149,7 +149,7 @@ function setEntryBits(slot: i64, host: i64, linear: i64, old: i64, bits: i64): b
 
 /** EPT must let the processor write the entry. */
 function entryWritable(slot: i64, linear: i64): bool {
-  exitPending = eptPointer != 0 && !eptAccessedDirty() && entryHost(slot, linear, true) == -1;
+  exitPending = eptPointer() != 0 && !eptAccessedDirty() && entryHost(slot, linear, true) == -1;
   return !exitPending;
 }
 
@@ -207,7 +207,7 @@ export function loadPdptes(cr3: i64): bool {
   for (let pass = 0; pass < 2; pass++) {
     for (let i = 0; i < 4; i++) {
       let host = table + i * 8;
-      if (eptPointer != 0) {
+      if (eptPointer() != 0) {
         host = eptTranslate(host, EPT_READ, 0, 0);
         if (host < 0) return false;
       }
