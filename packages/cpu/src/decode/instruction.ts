@@ -47,6 +47,8 @@ export class Instruction {
   mnemonic = 0;
   /** Index of the row of the encoding table. */
   row = 0;
+  /** Index of the form: row, operand size, and register or memory (FORMS). */
+  form = 0;
   /** Bytes, prefixes included. */
   length = 0;
   /** 16, 32 or 64. */
@@ -62,6 +64,7 @@ export class Instruction {
   /** VEX.L (0 or 1). */
   vectorLength = 0;
   operandCount = 0;
+  /** From operandCount on they are OP_NONE. The mem, disp and imm fields mean something only if an operand has them. */
   readonly operands: readonly [Operand, Operand, Operand, Operand] = [
     new Operand(), new Operand(), new Operand(), new Operand(),
   ];
@@ -70,6 +73,8 @@ export class Instruction {
   memIndex = -1;
   /** 0..3. */
   memScale = 0;
+  /** Bytes of the vector register that memIndex names in a gather (16 or 32); 0 for a general register. */
+  memIndexSize = 0;
   /** Sign-extended to 64 bits as two halves. */
   dispLo = 0;
   dispHi = 0;
@@ -78,6 +83,6 @@ export class Instruction {
   /** Immediate, sign-extended (or zero-extended where the manual says so) to 64 bits as two halves. */
   immLo = 0;
   immHi = 0;
-  /** Second immediate (ENTER, EXTRQ), or the selector of a far pointer. */
+  /** Second immediate (ENTER), or the selector of a far pointer. */
   imm2 = 0;
 }
