@@ -46,6 +46,11 @@ export const OUTSIDE_GUEST_MODE = 0;
 export const IN_GUEST_MODE = 1;
 export const EXITING_GUEST_MODE = 2;
 
+/** Vectors of the physical CPU (arch/x86/include/asm/irq_vectors.h). */
+export const LOCAL_TIMER_VECTOR = 0xec;
+export const POSTED_INTR_VECTOR = 0xf2;
+export const RESCHEDULE_VECTOR = 0xfd;
+
 /**
  * The vCPU's page of host memory (byte offsets): the general registers that are swapped with the processor's, what
  * other threads write, and the posted-interrupt descriptor.
@@ -348,7 +353,6 @@ export class KvmVcpu {
   pendingExternalVector = -1;
   eventExitInstLen = 0;
   tripleFaultPending = false;
-  readonly reqImmediateExit: boolean = false;
 
   // ---- multiprocessing
   mpState = 0;
@@ -456,9 +460,15 @@ export class KvmVcpu {
     Atomics.or(this.i32, this.requests + (request >> 5), 1 << (request & 31));
   }
 
-  /** kvm_vcpu_kick: makes the vCPU leave the guest, or wakes it, so that it looks at its requests. */
+  /**
+   * kvm_vcpu_kick: makes the vCPU leave the guest, or wakes it, so that it looks at its requests. In the guest that
+   * takes an interrupt of the physical CPU, once.
+   */
   kick(): void {
-    this.processor.requestLook();
+    const mode = (this.page + VCPU_PAGE_MODE) >>> 2;
+    if (Atomics.compareExchange(this.i32, mode, IN_GUEST_MODE, EXITING_GUEST_MODE) === IN_GUEST_MODE)
+      this.processor.raiseInterrupt(RESCHEDULE_VECTOR);
+    else this.processor.requestLook();
   }
 
   injectNmi(): void {
