@@ -15,6 +15,3 @@ declare namespace WebAssembly {
   type Exports = Record<string, ExportValue>;
   type Imports = Record<string, Record<string, unknown>>;
 }
-declare const performance: { now(): number };
-declare class TextEncoder { encode(text?: string): Uint8Array<ArrayBuffer> }
-declare class TextDecoder { constructor(label?: string); decode(bytes?: ArrayBufferView | ArrayBuffer): string }
