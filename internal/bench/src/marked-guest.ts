@@ -1,0 +1,19 @@
+/** Runs one of the guests in ../guests and takes the time between its marks: the bytes S and E on its serial port. */
+import { readFile } from 'node:fs/promises';
+import { createVm } from '@vm/stack';
+
+export async function secondsBetweenMarks(guest: string): Promise<number> {
+  const kernel = await readFile(new URL(`../guests/${guest}.elf`, import.meta.url));
+  const marks = new Map<string, number>();
+  const vm = await createVm({
+    kernel, memory: 32, isaDebugExit: true,
+    console: (bytes) => {
+      for (const byte of bytes) marks.set(String.fromCharCode(byte), performance.now());
+    },
+  });
+  const end = await vm.run();
+  const from = marks.get('S');
+  const to = marks.get('E');
+  if (from === undefined || to === undefined) throw new Error(`guest ${guest}: it ended without its marks: ${end.message}`);
+  return (to - from) / 1000;
+}
