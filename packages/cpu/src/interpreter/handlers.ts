@@ -35,15 +35,21 @@ const COUNTER_MNEMONICS = new Map([
 ]);
 
 /** The name under which semantics know the instruction. */
-export function semanticName(mnemonic: string, operands: readonly OperandShape[], addressSize: number): string {
+export function semanticName(mnemonic: string, operands: readonly OperandShape[], operandSize: number, addressSize: number): string {
   const counter = COUNTER_MNEMONICS.get(mnemonic);
   if (counter) return `${counter}${addressSize}`;
   if (mnemonic === 'lea') return `lea${addressSize}`;
+  if ((mnemonic === 'jmp' || mnemonic === 'call') && isFar(operands[0]!, operandSize)) return `${mnemonic}_far`;
   if (mnemonic === 'mov' || mnemonic === 'push' || mnemonic === 'pop') {
     const special = operands.findIndex((o) => o.kind === 'reg' && (o.regClass === RC_CR || o.regClass === RC_DR || o.regClass === RC_SEG));
     if (special >= 0) return specialMove(mnemonic, operands[special]!.regClass, special === 0);
   }
   return mnemonic;
+}
+
+/** A far pointer in the instruction, or in memory: a selector more than the offset. */
+function isFar(operand: OperandShape, operandSize: number): boolean {
+  return operand.kind === 'far' || (operand.kind === 'mem' && operand.size === operandSize + 2);
 }
 
 function specialMove(mnemonic: string, regClass: number, toSpecial: boolean): string {
@@ -86,7 +92,7 @@ export function handlerFor(
   mnemonic: string, operands: readonly OperandShape[], operandSize: number, addressSize: number, long: boolean,
   microcode: (name: string) => string | null,
 ): Handler | null {
-  const name = semanticName(mnemonic, operands, addressSize);
+  const name = semanticName(mnemonic, operands, operandSize, addressSize);
   const key = handlerKey(name, operands, operandSize, long);
   const shape: FormShape = { mnemonic: name, operands, operandSize, long };
   const semantics = SEMANTICS.get(name) ?? null;

@@ -14,12 +14,18 @@ const movsx: Semantics = (b) => {
   b.write(0, to === 8 ? b.extendS(value) : b.mask(to, value));
 };
 
-/** The address of the memory operand, without segment base and truncated to the operand size. */
-const lea: Semantics = (b) => {
-  const address = b.address();
-  const size = b.size(0);
-  b.write(0, size === 8 ? address : b.mask(size, b.wrap(address)));
-};
+/** The sum of the address, without segment base, truncated to the address size and then to the operand size. */
+function lea(addressSize: number): Semantics {
+  return (b) => {
+    const size = b.size(0);
+    const sum = b.address();
+    if (addressSize === 8) b.write(0, size === 8 ? sum : b.mask(size, b.wrap(sum)));
+    else {
+      const narrow = b.mask(addressSize, b.wrap(sum));
+      b.write(0, size === 8 ? b.extendU(narrow) : b.mask(size, narrow));
+    }
+  };
+}
 
 const xchg: Semantics = (b) => {
   // The memory operand may be either of the two.
@@ -81,7 +87,7 @@ const xlatb: Semantics = (b) => {
 };
 
 export const moveSemantics: Readonly<Record<string, Semantics>> = {
-  mov, movzx, movsx, movsxd: movsx, lea, xchg, bswap, movbe,
+  mov, movzx, movsx, movsxd: movsx, lea2: lea(2), lea4: lea(4), lea8: lea(8), xchg, bswap, movbe,
   cbw: widenAccumulator(1), cwde: widenAccumulator(2), cdqe: widenAccumulator(4),
   cwd: signToData(2), cdq: signToData(4), cqo: signToData(8),
 };

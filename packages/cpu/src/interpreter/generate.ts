@@ -1,0 +1,379 @@
+/**
+ * Makes the interpreter: one WebAssembly function that looks RIP up among the translated traces and runs their records.
+ *
+ *   loop dispatch                      RIP -> host address (execute TLB) -> trace (hash)
+ *     loop next                        one record
+ *       block leave / fault / jump / call / h[n-1] ... h[0]
+ *         br_table handler number
+ *       end h[0]: code of handler 0; on to the next record
+ *       ...
+ *       end call: a handler that is a function of its own
+ *     end jump: RIP is in a local, back to dispatch
+ *   ...
+ *
+ * All handlers in one function behind a `br_table` run twice as fast as handlers that tail-call one another, since the
+ * registers that matter (record, budget, page) stay in machine registers. Direct branches within a page are linked:
+ * the branch's record remembers the target's trace.
+ */
+import {
+  BUDGET, CODE_HOST, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP,
+  ST_DISPATCH, ST_FAULT, ST_NEXT, ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, TRACE_HASH,
+  TRACE_HASH_ENTRIES, TRACE_HASH_SIZE,
+} from '../state/layout.ts';
+import { REC_HANDLER, REC_IMM, REC_INDEX, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_PREFIX, REC_SIZE } from '../state/record.ts';
+import type { Label, Value } from '../wasm/function-builder.ts';
+import { ModuleBuilder } from '../wasm/module-builder.ts';
+import * as op from '../wasm/opcodes.ts';
+import { DynamicEmitter, type MicrocodeImports } from './dynamic-emitter.ts';
+import {
+  FIRST_INSTRUCTION_HANDLER, HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_UNDEFINED, type Handler,
+} from './handlers.ts';
+
+/** Bit of REC_PREFIX in branch records: the target lies in the same page and may be linked. */
+export const PREFIX_LINKABLE = 128;
+
+const UD_VECTOR = 6;
+/** Functions that semantics and the interpreter itself call: parameters, result. */
+const NAMED: Readonly<Record<string, readonly [readonly op.ValueType[], op.ValueType | null]>> = {
+  readMiss: [[op.I64, op.I32], op.I32],
+  writeMiss: [[op.I64, op.I32], op.I32],
+  writeCommit: [[], null],
+  fetch: [[op.I64], op.I32],
+  mulHighU: [[op.I64, op.I64], op.I64],
+  divide128U: [[op.I64], op.I32],
+  divide128S: [[op.I64], op.I32],
+};
+
+/** The module's bytes and where each handler ended up. */
+export interface GeneratedInterpreter {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Handler number by key. */
+  readonly numbers: ReadonlyMap<string, number>;
+}
+
+export function generateInterpreter(handlers: readonly Handler[], extraMicrocode: Readonly<Record<string, readonly [readonly op.ValueType[], op.ValueType | null]>> = {}): GeneratedInterpreter {
+  const module = new ModuleBuilder();
+  const named = new Map<string, number>();
+  for (const [name, [params, result]] of Object.entries({ ...NAMED, ...extraMicrocode }))
+    named.set(name, module.importFunction('microcode', name, { params, results: result === null ? [] : [result] }));
+  const microcodeIndex = new Map<string, number>();
+  for (const name of new Set(['op_address', ...handlers.flatMap((h) => (h.microcode === null ? [] : [h.microcode]))]))
+    microcodeIndex.set(name, module.importFunction('microcode', name, HANDLER_TYPE));
+  module.importGlobal('env', 'cpu');
+  const imports: MicrocodeImports = {
+    readMiss: named.get('readMiss')!, writeMiss: named.get('writeMiss')!, writeCommit: named.get('writeCommit')!, named,
+  };
+
+  const inline = handlers.filter((h) => h.inline);
+  const called = handlers.filter((h) => !h.inline);
+  const numbers = new Map<string, number>();
+  inline.forEach((h, i) => numbers.set(h.key, FIRST_INSTRUCTION_HANDLER + i));
+  const firstCalled = FIRST_INSTRUCTION_HANDLER + inline.length;
+  called.forEach((h, i) => numbers.set(h.key, firstCalled + i));
+
+  // The table: the called handlers, then the three that are not instructions.
+  for (const h of called)
+    module.addElement(h.semantics ? module.addFunction(HANDLER_TYPE, calledHandler(h, imports)) : microcodeIndex.get(h.microcode!)!);
+  const checkPage = module.addElement(module.addFunction(HANDLER_TYPE, checkPageHandler(imports)));
+  const address = module.addElement(microcodeIndex.get('op_address')!);
+  const undefinedOpcode = module.addElement(module.addFunction(HANDLER_TYPE, undefinedHandler(imports)));
+
+  const main = new MainFunction(imports, module.type(HANDLER_TYPE), inline, firstCalled, { checkPage, address, undefinedOpcode });
+  module.exportFunction('run', module.addFunction({ params: [op.I32], results: [op.I32] }, main.build()));
+  return { bytes: module.finish(), numbers };
+}
+
+const HANDLER_TYPE = { params: [op.I32], results: [op.I32] } as const;
+
+// ---- handlers that are functions of their own: (record) -> status; RIP and NEXT_RIP are set when they are called
+
+function handlerFunction(imports: MicrocodeImports, body: (b: DynamicEmitter) => void): Uint8Array {
+  const b = new DynamicEmitter([op.I32], (f) => f.permanentLocal(op.I32), (f) => f.param(0), imports);
+  b.code.bytes([op.GLOBAL_GET, 0, op.LOCAL_SET]);
+  b.code.u32(b.cpu.local);
+  const fault = b.block();
+  const leave = (rip: Value): void => {
+    b.storeI64(b.cpu, RIP, rip);
+    b.return(b.i32(ST_DISPATCH));
+  };
+  b.surroundings = {
+    fault,
+    pageRip: () => b.loadI64(b.cpu, PAGE_RIP),
+    jumpRelative: (condition) => {
+      if (condition) b.if(condition, () => leave(b.relativeTarget()));
+      else leave(b.relativeTarget());
+    },
+    jumpIndirect: leave,
+  };
+  body(b);
+  b.return(b.i32(ST_NEXT));
+  b.end();
+  b.push(b.i32(ST_FAULT));
+  return b.finish();
+}
+
+function calledHandler(handler: Handler, imports: MicrocodeImports): Uint8Array {
+  return handlerFunction(imports, (b) => {
+    b.form = handler.shape;
+    handler.semantics!(b);
+  });
+}
+
+function undefinedHandler(imports: MicrocodeImports): Uint8Array {
+  return handlerFunction(imports, (b) => b.raise(UD_VECTOR, null, null));
+}
+
+/**
+ * The record's P1 is the host address that the linear page after this one had when the trace was made, P2 the guard:
+ * a record registered with that page, which invalidation overwrites.
+ */
+function checkPageHandler(imports: MicrocodeImports): Uint8Array {
+  return handlerFunction(imports, (b) => {
+    const base = b.loadI64(b.cpu, SEG + CS * SEG_SIZE + SEG_BASE);
+    const linear = b.add(b.add(b.loadI64(b.cpu, PAGE_RIP), base), b.i64(0x1000));
+    const host = b.call(imports.named.get('fetch')!, op.I32, linear);
+    b.leaveWithFault(b.eqz(host));
+    const moved = b.ne(host, b.loadI32(b.record, REC_P1));
+    const changed = b.eqz(b.load(op.I32_LOAD16_U, b.loadI32(b.record, REC_P2), REC_HANDLER));
+    b.if(b.or(moved, changed), () => {
+      b.storeI32(b.cpu, CODE_HOST, b.i32(0));
+      b.return(b.i32(ST_TRANSLATE));
+    });
+  });
+}
+
+// ---- the interpreter's function: (area) -> status
+
+interface FixedElements {
+  readonly checkPage: number;
+  readonly address: number;
+  readonly undefinedOpcode: number;
+}
+
+class MainFunction {
+  readonly #b: DynamicEmitter;
+  readonly #rip: Value;
+  readonly #pageRip: Value;
+  readonly #budget: Value;
+  readonly #link: Value;
+  readonly #status: Value;
+  readonly #imports: MicrocodeImports;
+  readonly #handlerType: number;
+  readonly #inline: readonly Handler[];
+  readonly #firstCalled: number;
+  readonly #fixed: FixedElements;
+  #dispatch: Label = 0;
+  #next: Label = 0;
+  #jump: Label = 0;
+
+  constructor(imports: MicrocodeImports, handlerType: number, inline: readonly Handler[], firstCalled: number, fixed: FixedElements) {
+    const b = new DynamicEmitter([op.I32], (f) => f.param(0), (f) => f.permanentLocal(op.I32), imports);
+    this.#b = b;
+    this.#rip = b.permanentLocal(op.I64);
+    this.#pageRip = b.permanentLocal(op.I64);
+    this.#budget = b.permanentLocal(op.I32);
+    this.#link = b.permanentLocal(op.I32);
+    this.#status = b.permanentLocal(op.I32);
+    this.#imports = imports;
+    this.#handlerType = handlerType;
+    this.#inline = inline;
+    this.#firstCalled = firstCalled;
+    this.#fixed = fixed;
+  }
+
+  build(): Uint8Array {
+    const b = this.#b;
+    b.set(this.#rip, b.loadI64(b.cpu, RIP));
+    b.set(this.#budget, b.loadI32(b.cpu, BUDGET));
+    this.#dispatch = b.loop();
+    this.#lookUp();
+    b.resetLocals();
+    this.#next = b.loop();
+    const leave = b.block();
+    const fault = b.block();
+    this.#jump = b.block();
+    const call = b.block();
+    b.surroundings = {
+      fault,
+      pageRip: () => this.#pageRip,
+      jumpRelative: (condition) => this.#jumpRelative(condition, 1),
+      jumpIndirect: (rip) => this.#jumpTo(rip, 1),
+    };
+    this.#handlers(call, leave);
+    b.end(); // jump
+    b.br(this.#dispatch);
+    b.end(); // fault
+    this.#leaveWithFault();
+    b.end(); // leave
+    b.storeI32(b.cpu, BUDGET, this.#budget);
+    b.return(this.#status);
+    b.end(); // next
+    b.end(); // dispatch
+    b.unreachable();
+    return b.finish();
+  }
+
+  /** RIP to record. */
+  #lookUp(): void {
+    const b = this.#b;
+    b.if(b.int('leS', this.#budget, b.i32(0)), () => this.#leaveAtRip(b.i32(ST_SLICE)));
+    const mode = b.loadI32(b.cpu, CODE_MODE);
+    const narrow = b.ne(mode, b.i32(2));
+    b.if(narrow, () => b.set(this.#rip, b.and(this.#rip, b.i64(-1, 0))));
+    const linear = b.add(this.#rip, b.loadI64(b.cpu, SEG + CS * SEG_SIZE + SEG_BASE));
+    b.if(narrow, () => b.set(linear, b.and(linear, b.i64(-1, 0))));
+    const host = this.#fetch(linear);
+    const hashed = b.and(b.xor(host, b.shrU(host, b.i32(15))), b.i32(TRACE_HASH_ENTRIES - 1));
+    const table = b.mul(b.add(mode, b.loadI32(b.cpu, SINGLE_STEP)), b.i32(TRACE_HASH_SIZE));
+    const slot = b.add(b.add(b.cpu, table), b.shl(hashed, b.i32(3)));
+    b.if(b.ne(b.loadI32(slot, TRACE_HASH), host), () => {
+      b.storeI32(b.cpu, CODE_HOST, host);
+      this.#leaveAtRip(b.i32(ST_TRANSLATE));
+    });
+    b.set(b.record, b.loadI32(slot, TRACE_HASH + 4));
+    b.if(this.#link, () => b.storeI32(this.#link, REC_LINK, b.record));
+    b.set(this.#link, b.i32(0));
+    b.set(this.#pageRip, b.sub(this.#rip, b.extendU(b.and(host, b.i32(0xfff)))));
+    b.storeI64(b.cpu, PAGE_RIP, this.#pageRip);
+  }
+
+  #fetch(linear: Value): Value {
+    const b = this.#b;
+    const host = b.temp(op.I32);
+    const entry = b.add(b.loadI32(b.cpu, TLB_SET), b.and(b.wrap(b.shrU(linear, b.i64(8))), b.i32((TLB_ENTRIES - 1) << 4)));
+    b.if(b.ne(b.loadI64(entry, TLB_EXECUTE), b.and(linear, b.i64(-0x1000))), () => {
+      b.storeI64(b.cpu, RIP, this.#rip);
+      b.storeI32(b.cpu, BUDGET, this.#budget);
+      b.set(host, b.call(this.#imports.named.get('fetch')!, op.I32, linear));
+      b.if(b.eqz(host), () => b.return(b.i32(ST_FAULT)));
+    }, () => {
+      b.set(host, b.add(b.wrap(linear), b.loadI32(entry, TLB_EXECUTE + 8)));
+    });
+    return host;
+  }
+
+  #leaveAtRip(status: Value): void {
+    const b = this.#b;
+    b.storeI64(b.cpu, RIP, this.#rip);
+    b.storeI32(b.cpu, BUDGET, this.#budget);
+    b.return(status);
+  }
+
+  #handlers(call: Label, leave: Label): void {
+    const b = this.#b;
+    const bodies: (() => void)[] = [
+      (): void => this.#exitTrace(),
+      (): void => this.#jumpRelative(null, 0),
+      ...this.#inline.map((h) => (): void => {
+        b.form = h.shape;
+        h.semantics!(b);
+        this.#advance();
+      }),
+    ];
+    // Innermost block first: handler numbers 0, 1, then from FIRST_INSTRUCTION_HANDLER on.
+    const labels: Label[] = [];
+    for (let i = bodies.length - 1; i >= 0; i--) labels[i] = b.block();
+    const table: Label[] = [labels[0]!, labels[1]!];
+    for (let i = 2; i < FIRST_INSTRUCTION_HANDLER; i++) table.push(call);
+    table.push(...labels.slice(2));
+    b.brTable(table, call, b.load(op.I32_LOAD16_U, b.record, REC_HANDLER));
+    for (const body of bodies) {
+      b.end();
+      body();
+      b.resetLocals();
+    }
+    b.end(); // call
+    this.#callHandler(leave);
+  }
+
+  #advance(): void {
+    const b = this.#b;
+    b.set(b.record, b.add(b.record, b.i32(REC_SIZE)));
+    b.br(this.#next);
+  }
+
+  /** Instructions of the trace that completed, counting this one if `own` is 1. */
+  #count(own: number): void {
+    const b = this.#b;
+    const index = b.load(op.I32_LOAD8_U, b.record, REC_INDEX);
+    b.set(this.#budget, b.sub(this.#budget, own ? b.add(index, b.i32(own)) : index));
+  }
+
+  #ownRip(): Value {
+    const b = this.#b;
+    return b.add(this.#pageRip, b.load(op.I64_LOAD16_U, b.record, REC_OFFSET));
+  }
+
+  #exitTrace(): void {
+    const b = this.#b;
+    this.#count(0);
+    b.set(this.#rip, this.#ownRip());
+    b.br(this.#jump);
+  }
+
+  #jumpTo(rip: Value, own: number): void {
+    const b = this.#b;
+    b.set(this.#rip, rip);
+    this.#count(own);
+    b.br(this.#jump);
+  }
+
+  #jumpRelative(condition: Value | null, own: number): void {
+    const b = this.#b;
+    const taken = (): void => {
+      this.#count(own);
+      const linked = b.loadI32(b.record, REC_LINK);
+      b.if(linked, () => {
+        b.if(b.int('gtS', this.#budget, b.i32(0)), () => {
+          b.set(b.record, linked);
+          b.br(this.#next);
+        });
+      }, () => {
+        const linkable = b.and(b.load(op.I32_LOAD8_U, b.record, REC_PREFIX), b.i32(PREFIX_LINKABLE));
+        b.set(this.#link, b.select(linkable, b.record, b.i32(0)));
+      });
+      b.set(this.#rip, b.add(this.#pageRip, b.loadI64(b.record, REC_IMM)));
+      b.br(this.#jump);
+    };
+    if (condition) b.if(condition, taken);
+    else taken();
+  }
+
+  #callHandler(leave: Label): void {
+    const b = this.#b;
+    const number = b.load(op.I32_LOAD16_U, b.record, REC_HANDLER);
+    const rip = this.#ownRip();
+    b.storeI64(b.cpu, RIP, rip);
+    b.storeI64(b.cpu, NEXT_RIP, b.add(rip, b.load(op.I64_LOAD8_U, b.record, REC_LENGTH)));
+    b.storeI32(b.cpu, CURRENT_RECORD, b.record);
+    b.storeI32(b.cpu, BUDGET, b.sub(this.#budget, b.load(op.I32_LOAD8_U, b.record, REC_INDEX)));
+    const fixed = b.int('geU', b.i32(FIRST_INSTRUCTION_HANDLER - 1), number);
+    const element = b.select(fixed, this.#fixedElement(number), b.sub(number, b.i32(this.#firstCalled)));
+    b.set(this.#status, b.callIndirect(this.#handlerType, op.I32, element, b.record));
+    b.if(b.eqz(this.#status), () => this.#advance());
+    b.leaveWithFault(b.eq(this.#status, b.i32(ST_FAULT)));
+    const after = b.block();
+    b.brIf(after, b.eq(this.#status, b.i32(ST_TRANSLATE)));
+    this.#count(1);
+    b.end();
+    b.brIf(leave, b.ne(this.#status, b.i32(ST_DISPATCH)));
+    b.set(this.#rip, b.loadI64(b.cpu, RIP));
+    b.br(this.#jump);
+  }
+
+  #fixedElement(number: Value): Value {
+    const b = this.#b;
+    const other = b.select(b.eq(number, b.i32(HANDLER_CHECK_PAGE)), b.i32(this.#fixed.checkPage), b.i32(this.#fixed.undefinedOpcode));
+    return b.select(b.eq(number, b.i32(HANDLER_ADDRESS)), b.i32(this.#fixed.address), other);
+  }
+
+  #leaveWithFault(): void {
+    const b = this.#b;
+    this.#count(0);
+    b.storeI64(b.cpu, RIP, this.#ownRip());
+    b.storeI32(b.cpu, CURRENT_RECORD, b.record);
+    b.storeI32(b.cpu, BUDGET, this.#budget);
+    b.return(b.i32(ST_FAULT));
+  }
+}
+

@@ -1,0 +1,339 @@
+/**
+ * Turns guest code into traces of records: decodes from the host page that RIP lies in, up to an unconditional branch,
+ * an instruction that may change what follows, the page's end, or the longest trace.
+ */
+import type { HostMemory } from '@vm/kvm-run';
+import { decode, DECODE_TOO_LONG, DECODE_TRUNCATED } from '../decode/decoder.ts';
+import {
+  Instruction, type Operand, OP_FAR, OP_IMM, OP_MEM, OP_REG, OP_REL, PFX_LOCK, PFX_REP, PFX_REPNE, RC_GPR,
+  RC_GPR_HIGH, RC_MMX, RC_ST, RC_VEC,
+} from '../decode/instruction.ts';
+import { MNEMONICS } from '../decode/table/index.ts';
+import { forms } from '../decode/forms.ts';
+import {
+  CODE_HOST, CODE_MODE, CS, EA, FPR, GPR, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP, XMM, XMM_SIZE, ZERO,
+} from '../state/layout.ts';
+import {
+  PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
+  REC_IMM, REC_INDEX, REC_INDEX_REG, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
+  REC_SEG, REC_SIZE, TRACE_HEADER_SIZE,
+} from '../state/record.ts';
+import { PREFIX_LINKABLE } from './generate.ts';
+import {
+  HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_EXIT_TRACE, HANDLER_GOTO, HANDLER_UNDEFINED, handlerKey, semanticName,
+} from './handlers.ts';
+import { traceEnd, TRACE_END_BRANCH, TRACE_END_NONE } from './trace-end.ts';
+import type { TraceArena } from './trace-arena.ts';
+
+/** Instructions in a trace at the most; record indices are bytes. */
+const LONGEST_TRACE = 48;
+/** An instruction has at most an address record in front. */
+const LONGEST_RECORDS = 2 * LONGEST_TRACE + 3;
+const MODES = [16, 32, 64] as const;
+const FS = 4;
+const POINTER_PLACES = [REC_P1, REC_P2, REC_P3, REC_IMM] as const;
+
+export interface TranslatorHost {
+  /** Host address of code at a linear address, or 0 with an event pending. */
+  fetch(linear: bigint): number;
+  /** Handler number by key. */
+  readonly numbers: ReadonlyMap<string, number>;
+  /** Handler that raises #GP(0). */
+  readonly overLong: number;
+}
+
+/** Address size in bytes to the two bits of REC_PREFIX; operand sizes likewise with 1 as 0. */
+function sizeBits(bytes: number): number {
+  return bytes === 8 ? 3 : bytes === 4 ? 2 : bytes === 2 ? 1 : 0;
+}
+
+export class Translator {
+  readonly #memory: HostMemory;
+  readonly #area: number;
+  readonly #arena: TraceArena;
+  readonly #host: TranslatorHost;
+  readonly #instruction = new Instruction();
+  readonly #scratch = new Uint8Array(32);
+  /** Handler number by form, address size and mode; 0 where it was not looked up yet. */
+  readonly #numbers = new Uint16Array(forms().length * 8);
+  /** Mnemonics seen that nothing executes; they raise #UD. */
+  readonly unknown = new Map<string, number>();
+  /** Instructions translated. */
+  translated = 0;
+
+  constructor(memory: HostMemory, area: number, arena: TraceArena, host: TranslatorHost) {
+    this.#memory = memory;
+    this.#area = area;
+    this.#arena = arena;
+    this.#host = host;
+  }
+
+  /** Makes the trace at RIP. False: the code can't be fetched, and an event is pending. */
+  translate(): boolean {
+    const host = this.#word(CODE_HOST) || this.#fetchAtRip();
+    if (host === 0) return false;
+    const codeMode = this.#word(CODE_MODE);
+    const single = this.#word(SINGLE_STEP);
+    const header = this.#arena.reserve(LONGEST_RECORDS);
+    return this.#build(header, host, codeMode, single);
+  }
+
+  #word(offset: number): number {
+    return this.#memory.u32[(this.#area + offset) >>> 2]!;
+  }
+
+  #linearRip(): bigint {
+    const view = this.#memory.view;
+    const linear = view.getBigUint64(this.#area + RIP, true) + view.getBigUint64(this.#area + SEG + CS * SEG_SIZE + SEG_BASE, true);
+    return this.#word(CODE_MODE) === 2 ? BigInt.asUintN(64, linear) : BigInt.asUintN(32, linear);
+  }
+
+  #fetchAtRip(): number {
+    return this.#host.fetch(this.#linearRip()) >>> 0;
+  }
+
+  #build(header: number, host: number, codeMode: number, single: number): boolean {
+    const mode = MODES[codeMode]!;
+    const page = host - (host & 0xfff);
+    const end = page + 0x1000;
+    const longest = single ? 1 : LONGEST_TRACE;
+    const ins = this.#instruction;
+    let at = host;
+    let record = header + TRACE_HEADER_SIZE;
+    let count = 0;
+    let ending = TRACE_END_NONE;
+    while (count < longest && ending === TRACE_END_NONE && at < end) {
+      const length = decode(this.#memory.u8, at, end, mode, ins);
+      if (length === DECODE_TRUNCATED) {
+        if (count === 0) return this.#buildCrossing(header, host, codeMode, single);
+        break;
+      }
+      if (length <= 0) {
+        record = this.#plain(record, length === DECODE_TOO_LONG ? this.#host.overLong : HANDLER_UNDEFINED, at - page, count, 1);
+        at += 1;
+        ending = TRACE_END_BRANCH;
+        break;
+      }
+      record = this.#instructionRecords(record, at - page, count);
+      ending = traceEnd(MNEMONICS[ins.mnemonic]!, ins);
+      at += length;
+      count++;
+    }
+    record = this.#ending(record, at - page, count, ending);
+    this.translated += count;
+    const records = (record - header - TRACE_HEADER_SIZE) / REC_SIZE;
+    this.#arena.keep(header, host, at - host, records, codeMode + single, 0);
+    return true;
+  }
+
+  /** One instruction whose bytes begin in this page and end in the next. */
+  #buildCrossing(header: number, host: number, codeMode: number, single: number): boolean {
+    const page = host - (host & 0xfff);
+    const first = page + 0x1000 - host;
+    const second = this.#host.fetch(BigInt.asUintN(64, this.#linearRip() + BigInt(first))) >>> 0;
+    if (second === 0) return false;
+    const bytes = this.#scratch;
+    bytes.set(this.#memory.u8.subarray(host, host + first), 0);
+    bytes.set(this.#memory.u8.subarray(second, second + 16), first);
+    const length = decode(bytes, 0, first + 16, MODES[codeMode]!, this.#instruction);
+    const guard = this.#arena.guard(header, second, Math.max(1, length - first), HANDLER_CHECK_PAGE);
+    const own = this.#arena.reserve(LONGEST_RECORDS);
+    // The guard is lost if making room forgot everything; then begin again.
+    if (own < guard) return this.#buildCrossing(own, host, codeMode, single);
+    let record = own + TRACE_HEADER_SIZE;
+    this.#clear(record, HANDLER_CHECK_PAGE, host - page, 0, 1);
+    this.#set(record, REC_P1, second);
+    this.#set(record, REC_P2, guard);
+    record += REC_SIZE;
+    if (length <= 0) {
+      record = this.#plain(record, length === DECODE_TOO_LONG ? this.#host.overLong : HANDLER_UNDEFINED, host - page, 0, 1);
+    } else record = this.#instructionRecords(record, host - page, 0);
+    record = this.#plain(record, HANDLER_EXIT_TRACE, host - page + Math.max(1, length), 1, 0);
+    this.translated++;
+    this.#arena.keep(own, host, first, (record - own - TRACE_HEADER_SIZE) / REC_SIZE, codeMode + single, second);
+    return true;
+  }
+
+  /** What follows the last instruction. */
+  #ending(record: number, offset: number, count: number, ending: number): number {
+    if (ending === TRACE_END_NONE) {
+      // Ran into the longest trace or the page's end.
+      const next = this.#plain(record, HANDLER_GOTO, offset, count, 0);
+      this.#setImmediate(record, offset);
+      if (offset < 0x1000) this.#memory.u8[record + REC_PREFIX] = PREFIX_LINKABLE;
+      return next;
+    }
+    return this.#plain(record, HANDLER_EXIT_TRACE, offset, count, 0);
+  }
+
+  #set(record: number, field: number, value: number): void {
+    this.#memory.u32[(record + field) >>> 2] = value;
+  }
+
+  #setImmediate(record: number, value: number): void {
+    this.#set(record, REC_IMM, value);
+    this.#set(record, REC_IMM + 4, value < 0 ? -1 : 0);
+  }
+
+  #clear(record: number, handler: number, offset: number, index: number, length: number): void {
+    const { u8, u16 } = this.#memory;
+    u8.fill(0, record, record + REC_SIZE);
+    u16[(record + REC_HANDLER) >>> 1] = handler;
+    u8[record + REC_INDEX] = index;
+    u8[record + REC_LENGTH] = length;
+    u16[(record + REC_OFFSET) >>> 1] = offset;
+  }
+
+  #plain(record: number, handler: number, offset: number, index: number, length: number): number {
+    this.#clear(record, handler, offset, index, length);
+    return record + REC_SIZE;
+  }
+
+  /** The records of the decoded instruction; returns the next free record. */
+  #instructionRecords(record: number, offset: number, index: number): number {
+    const ins = this.#instruction;
+    const handler = this.#handlerNumber();
+    let at = record;
+    const memory = this.#memoryOperand();
+    const apart = memory !== null && this.#addressApart();
+    if (apart) at = this.#addressRecord(at, offset, index, memory);
+    this.#clear(at, handler, offset, index, ins.length);
+    this.#memory.u8[at + REC_PREFIX] = this.#prefixBits();
+    this.#setAddressRegisters(at, memory, apart, offset);
+    this.#setOperands(at, offset);
+    return at + REC_SIZE;
+  }
+
+  #prefixBits(): number {
+    const ins = this.#instruction;
+    let bits = (sizeBits(ins.operandSize) << PREFIX_OPSIZE_SHIFT) | (sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT);
+    if (ins.prefixes & PFX_REP) bits |= PREFIX_REP;
+    if (ins.prefixes & PFX_REPNE) bits |= PREFIX_REPNE;
+    if (ins.prefixes & PFX_LOCK) bits |= PREFIX_LOCK;
+    return bits;
+  }
+
+  #memoryOperand(): Operand | null {
+    const ins = this.#instruction;
+    for (let i = 0; i < ins.operandCount; i++) if (ins.operands[i]!.kind === OP_MEM) return ins.operands[i]!;
+    return null;
+  }
+
+  /** Whether the address needs a record of its own: not flat and 64 bits wide. LEA only needs the sum. */
+  #addressApart(): boolean {
+    const ins = this.#instruction;
+    if (MNEMONICS[ins.mnemonic] === 'lea') return false;
+    return ins.mode !== 64 || ins.addressSize !== 8;
+  }
+
+  #addressRecord(record: number, offset: number, index: number, memory: Operand): number {
+    const ins = this.#instruction;
+    this.#clear(record, HANDLER_ADDRESS, offset, index, ins.length);
+    this.#memory.u8[record + REC_PREFIX] = sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT;
+    this.#set(record, REC_P1, ins.memSegment);
+    this.#set(record, REC_P2, memory.size);
+    this.#set(record, REC_P3, ins.operands[0] === memory ? 1 : 0);
+    this.#setSum(record, offset, this.#area + ZERO);
+    return record + REC_SIZE;
+  }
+
+  #setAddressRegisters(record: number, memory: Operand | null, apart: boolean, offset: number): void {
+    const ins = this.#instruction;
+    const zero = this.#area + ZERO;
+    if (memory === null || apart) {
+      this.#set(record, REC_BASE, memory === null ? zero : this.#area + EA);
+      this.#set(record, REC_INDEX_REG, zero);
+      // Instructions with implicit memory operands find the overriding segment here, by its base.
+      this.#set(record, REC_SEG, memory === null && ins.segmentOverride >= 0 ? this.#segmentBase(ins.segmentOverride) : zero);
+      return;
+    }
+    const lea = MNEMONICS[ins.mnemonic] === 'lea';
+    this.#setSum(record, offset, !lea && ins.memSegment >= FS ? this.#segmentBase(ins.memSegment) : zero);
+  }
+
+  #segmentBase(segment: number): number {
+    return this.#area + SEG + segment * SEG_SIZE + SEG_BASE;
+  }
+
+  #setSum(record: number, offset: number, segment: number): void {
+    const ins = this.#instruction;
+    const zero = this.#area + ZERO;
+    const relative = ins.memBase === 16;
+    const base = relative ? this.#area + PAGE_RIP : ins.memBase >= 0 ? this.#area + GPR + ins.memBase * 8 : zero;
+    this.#set(record, REC_BASE, base);
+    this.#set(record, REC_INDEX_REG, ins.memIndex >= 0 ? this.#area + GPR + ins.memIndex * 8 : zero);
+    this.#set(record, REC_SEG, segment);
+    this.#memory.u8[record + REC_SCALE] = ins.memScale;
+    let lo = ins.dispLo | 0;
+    let hi = ins.dispHi | 0;
+    if (relative) {
+      const sum = (lo >>> 0) + offset + ins.length;
+      lo = sum | 0;
+      if (sum > 0xffff_ffff) hi++;
+    }
+    this.#set(record, REC_DISP, lo);
+    this.#set(record, REC_DISP + 4, hi);
+  }
+
+  #setOperands(record: number, offset: number): void {
+    const ins = this.#instruction;
+    let x87 = false;
+    for (let i = 0; i < ins.operandCount; i++) {
+      const operand = ins.operands[i]!;
+      if (operand.kind === OP_REG) {
+        if (operand.regClass === RC_ST) x87 = true;
+        this.#set(record, POINTER_PLACES[i]!, this.#pointer(operand));
+      } else if (operand.kind === OP_IMM) {
+        this.#set(record, REC_IMM, ins.immLo);
+        this.#set(record, REC_IMM + 4, ins.immHi);
+      } else if (operand.kind === OP_REL) this.#setBranch(record, offset);
+      else if (operand.kind === OP_FAR) {
+        this.#set(record, REC_IMM, ins.immLo);
+        this.#set(record, REC_IMM + 4, ins.imm2);
+      }
+    }
+    const mnemonic = MNEMONICS[ins.mnemonic]!;
+    if (mnemonic === 'enter') this.#set(record, REC_P2, ins.imm2);
+    const memory = this.#memoryOperand();
+    if (!x87 && memory !== null && mnemonic.startsWith('f')) this.#set(record, REC_P3, memory.size);
+  }
+
+  #pointer(operand: Operand): number {
+    switch (operand.regClass) {
+      case RC_GPR: return this.#area + GPR + operand.reg * 8;
+      case RC_GPR_HIGH: return this.#area + GPR + operand.reg * 8 + 1;
+      case RC_VEC: return this.#area + XMM + operand.reg * XMM_SIZE;
+      case RC_MMX: return this.#area + FPR + operand.reg * 16;
+      default: return operand.reg;
+    }
+  }
+
+  #setBranch(record: number, offset: number): void {
+    const ins = this.#instruction;
+    const target = offset + ins.length + (ins.immLo | 0);
+    this.#setImmediate(record, target);
+    this.#set(record, REC_LINK, 0);
+    const sizeMatters = ins.operandSize === 2;
+    if (!sizeMatters && target >= 0 && target < 0x1000) this.#memory.u8[record + REC_PREFIX]! |= PREFIX_LINKABLE;
+  }
+
+  /** The handler for the decoded instruction, through a cache on what decides it. */
+  #handlerNumber(): number {
+    const ins = this.#instruction;
+    const at = (ins.form << 3) | (sizeBits(ins.addressSize) << 1) | (ins.mode === 64 ? 1 : 0);
+    const known = this.#numbers[at]!;
+    if (known !== 0) return known;
+    return (this.#numbers[at] = this.#findHandler());
+  }
+
+  #findHandler(): number {
+    const ins = this.#instruction;
+    const form = forms()[ins.form]!;
+    const name = semanticName(form.mnemonic, form.operands, ins.operandSize, ins.addressSize);
+    const key = handlerKey(name, form.operands, ins.operandSize, ins.mode === 64);
+    const number = this.#host.numbers.get(key) ?? this.#host.numbers.get(name);
+    if (number !== undefined) return number;
+    this.unknown.set(key, (this.unknown.get(key) ?? 0) + 1);
+    return HANDLER_UNDEFINED;
+  }
+}

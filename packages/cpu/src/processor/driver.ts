@@ -1,0 +1,135 @@
+/**
+ * The loop around the interpreter: gives it slices of instructions, and serves what it stops for.
+ *
+ * Slices exist so that time, timers and interrupts from other threads are looked at, and because V8 replaces running
+ * WebAssembly with its optimized version only when the function is called again.
+ */
+import type { HostMemory } from '@vm/kvm-run';
+import { instantiateInterpreter, type Interpreter } from '../interpreter/interpreter.ts';
+import { TraceArena } from '../interpreter/trace-arena.ts';
+import { Translator } from '../interpreter/translate.ts';
+import type { Microcode } from '../microcode/instantiate.ts';
+import {
+  BUDGET, INSN_COUNT, SINGLE_STEP, SLICE, ST_DISPATCH, ST_FAULT, ST_POLL, ST_SHUTDOWN, ST_SLICE, ST_TRANSLATE, ST_VMEXIT,
+} from '../state/layout.ts';
+
+/** pollEvents(): run exactly one instruction, then poll again (interrupt shadow, single-step). */
+export const POLL_STEP = 16;
+/** pollEvents(): the processor is halted. */
+export const POLL_HALTED = 17;
+
+/** Instructions in a slice at the most: a quarter of a millisecond or so. */
+const LONGEST_SLICE = 40_000;
+
+export interface DriverHooks {
+  /** Instructions until the next timer, at the most; called before each slice. */
+  budget(longest: number): number;
+  /** The processor is halted in VMX non-root operation without an exit: waits, returns false to leave the loop. */
+  halted(): boolean;
+}
+
+/** Why the loop ended. */
+export type DriverEnd = 'vmexit' | 'shutdown' | 'halted' | 'budget';
+
+export class Driver {
+  readonly #memory: HostMemory;
+  readonly #area: number;
+  readonly #microcode: Microcode;
+  readonly #interpreter: Interpreter;
+  readonly #hooks: DriverHooks;
+  readonly arena: TraceArena;
+  readonly translator: Translator;
+  readonly #deliver: () => number;
+  readonly #poll: () => number;
+
+  constructor(memory: HostMemory, area: number, microcode: Microcode, hooks: DriverHooks, arenaBytes: number) {
+    this.#memory = memory;
+    this.#area = area;
+    this.#microcode = microcode;
+    this.#hooks = hooks;
+    this.#interpreter = instantiateInterpreter(memory, area, microcode);
+    const exports = microcode.exports;
+    this.#deliver = exports['deliver'] as () => number;
+    this.#poll = exports['pollEvents'] as () => number;
+    const protect = exports['protectCode'] as (host: number) => void;
+    this.arena = new TraceArena(memory, area, arenaBytes, (host) => protect(host));
+    const fetch = exports['fetch'] as (linear: bigint) => number;
+    this.translator = new Translator(memory, area, this.arena, {
+      fetch: (linear) => fetch(BigInt.asIntN(64, linear)),
+      numbers: this.#interpreter.numbers,
+      overLong: this.#interpreter.numbers.get('over-long') ?? 4,
+    });
+  }
+
+  /** Bytes of translated code in use are forgotten when code memory changes from outside. */
+  codeWritten(address: number, length: number): void {
+    (this.#microcode.exports['invalidateCode'] as (host: number, length: number) => void)(address, length);
+  }
+
+  /**
+   * Runs instructions until a VM exit (or, without VMX, until shutdown, HLT or `limit` instructions).
+   */
+  run(limit = Infinity): DriverEnd {
+    const i32 = this.#memory.i32;
+    const stepWord = (this.#area + SINGLE_STEP) >>> 2;
+    let left = limit;
+    let status: number = ST_POLL;
+    for (;;) {
+      if (status === ST_POLL || status === ST_SLICE) {
+        status = this.#poll();
+        if (status === ST_VMEXIT) return 'vmexit';
+        if (status === ST_SHUTDOWN) return 'shutdown';
+        if (status === POLL_HALTED) {
+          if (!this.#hooks.halted()) return 'halted';
+          status = ST_POLL;
+          continue;
+        }
+      }
+      if (left <= 0) return 'budget';
+      const single = status === POLL_STEP;
+      i32[stepWord] = single ? 3 : 0;
+      const slice = single ? 1 : Math.min(this.#hooks.budget(LONGEST_SLICE), left);
+      status = this.#slice(slice);
+      left -= this.#count(slice);
+      status = this.#serve(status);
+      if (status === ST_VMEXIT) return 'vmexit';
+      if (status === ST_SHUTDOWN) return 'shutdown';
+    }
+  }
+
+  /** One slice, with translation as it is needed. */
+  #slice(slice: number): number {
+    const i32 = this.#memory.i32;
+    i32[(this.#area + BUDGET) >>> 2] = slice;
+    i32[(this.#area + SLICE) >>> 2] = slice;
+    for (;;) {
+      const status = this.#interpreter.run(this.#area);
+      if (status !== ST_TRANSLATE) return status;
+      if (!this.translator.translate()) return ST_FAULT;
+    }
+  }
+
+  /** Adds what the slice executed to INSN_COUNT. */
+  #count(slice: number): number {
+    const { i32, u32 } = this.#memory;
+    const executed = slice - i32[(this.#area + BUDGET) >>> 2]!;
+    const at = (this.#area + INSN_COUNT) >>> 2;
+    const low = u32[at]! + executed;
+    u32[at] = low;
+    if (low > 0xffff_ffff) u32[at + 1]!++;
+    i32[(this.#area + SLICE) >>> 2] = 0;
+    i32[(this.#area + BUDGET) >>> 2] = 0;
+    return executed;
+  }
+
+  #serve(status: number): number {
+    if (status === ST_DISPATCH) return ST_POLL;
+    if (status !== ST_FAULT) return status;
+    const delivered = this.#deliver();
+    return delivered === ST_DISPATCH ? ST_POLL : delivered;
+  }
+
+  dispose(): void {
+    this.arena.dispose();
+  }
+}
