@@ -46,6 +46,7 @@ function acceptsSlot(row: EncodingRow, slot: number): boolean {
   if (row.modrm >= 0) return slot - 8 + 0xc0 === row.modrm;
   if (row.digit >= 0 && row.digit !== reg) return false;
   if (row.attributes.has('mod3')) return true;
+  if (row.attributes.has('reg')) return !memory;
   const forms = row.operands.reduce((all, operand) => all | rmForms(operand), 0) || 3;
   return (forms & (memory ? 2 : 1)) !== 0;
 }

@@ -139,7 +139,7 @@ export function rowApplies(row: EncodingRow, context: DispatchContext): boolean 
 
 function flagsOf(row: EncodingRow): number {
   const has = (attribute: string, flag: number): number => (row.attributes.has(attribute) ? flag : 0);
-  const modrm = row.digit >= 0 || row.modrm >= 0 || row.operands.some(usesModrm);
+  const modrm = row.digit >= 0 || row.modrm >= 0 || row.attributes.has('reg') || row.operands.some(usesModrm);
   return (
     (modrm ? LEAF_MODRM : 0) |
     has('lock', LEAF_LOCK) |

@@ -5,9 +5,12 @@ import { MAP_0F3A } from './0f3a.ts';
 import { ONE_BYTE } from './one-byte.ts';
 import { SSE } from './sse.ts';
 import { TWO_BYTE } from './two-byte.ts';
+import { VEX_0F } from './vex-0f.ts';
+import { VEX_0F38 } from './vex-0f38.ts';
+import { VEX_0F3A } from './vex-0f3a.ts';
 import { X87 } from './x87.ts';
 
-const TEXT: readonly string[] = [ONE_BYTE, X87, TWO_BYTE, SSE, MAP_0F38, MAP_0F3A];
+const TEXT: readonly string[] = [ONE_BYTE, X87, TWO_BYTE, SSE, MAP_0F38, MAP_0F3A, VEX_0F, VEX_0F38, VEX_0F3A];
 
 /** All rows; `Instruction.row` is an index here. */
 export const ROWS: readonly EncodingRow[] = TEXT.join('')

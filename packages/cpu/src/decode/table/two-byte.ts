@@ -143,13 +143,13 @@ np 0f ae /4 xsave         M            o16 o32 xsave
 np 0f ae /4 xsave64       M            o64 xsave
 np 0f ae /5 xrstor        M            o16 o32 xsave
 np 0f ae /5 xrstor64      M            o64 xsave
-np 0f ae /5 lfence        R            sse2
+np 0f ae /5 lfence        -            reg sse2
 np 0f ae /6 xsaveopt      M            o16 o32 xsaveopt
 np 0f ae /6 xsaveopt64    M            o64 xsaveopt
-np 0f ae /6 mfence        R            sse2
+np 0f ae /6 mfence        -            reg sse2
 66 0f ae /6 clwb          Mb           clwb
 np 0f ae /7 clflush       Mb           clfsh
-np 0f ae /7 sfence        R            sse
+np 0f ae /7 sfence        -            reg sse
 66 0f ae /7 clflushopt    Mb           clflushopt
 f3 0f ae /0 rdfsbase      Ry           m64 fsgsbase
 f3 0f ae /1 rdgsbase      Ry           m64 fsgsbase
