@@ -13,3 +13,4 @@ export {
 export { op_lgdt, op_lidt, op_lldt, op_ltr, op_sgdt, op_sidt, op_sldt, op_str } from "./tables";
 export { op_arpl, op_lar, op_lsl, op_verr, op_verw } from "./verify";
 export { divide128S, divide128U, mulHighU } from "./integer";
+export * from "./x87";
