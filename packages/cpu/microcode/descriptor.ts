@@ -70,6 +70,13 @@ export function readDescriptorAt(address: i64): bool {
   return true;
 }
 
+/** Makes a descriptor that was read before the one that the functions below look at. */
+export function useDescriptor(low: i32, high: i32, address: i64): void {
+  descLow = low;
+  descHigh = high;
+  descAddress = address;
+}
+
 /** Bits 63:32 of a 16-byte system descriptor's base or offset; outside its table or malformed: `vector`(selector). */
 export function readUpperHalf(selector: i32, vector: i32): i64 {
   if (descriptorAddress(selector, 16) == -1) {

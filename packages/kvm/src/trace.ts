@@ -46,7 +46,7 @@ export const tracepoints = {
   kvm_mmu_set_spte: ['vcpu_id', 'gfn', 'spte', 'level'],
   kvm_mmu_zap_all_fast: ['vcpu_id', 'mmu_valid_gen', 'mmu_used_pages'],
   kvm_unmap_hva_range: ['vcpu_id', 'start', 'end'],
-} as const satisfies Readonly<Record<string, readonly string[]>>;
+} as const;
 
 export type Tracepoint = keyof typeof tracepoints;
 

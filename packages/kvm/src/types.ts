@@ -113,6 +113,16 @@ export interface HostCpu {
   readonly text: number;
   /** Handlers by vector; reached through the gate's address in the IDT in memory. */
   readonly handlers: (((cpu: HostCpu, vector: number) => void) | undefined)[];
+  /** CR3 and CR4 of the host while VMX is on. */
+  readonly cr3: number;
+  readonly cr4: number;
+  readonly hostXcr0: number;
+  /** What the user-return MSRs hold now, pairs of halves by slot (struct kvm_user_return_msrs). */
+  readonly uretValues: Uint32Array;
+  /** VMs that need VMX on. */
+  vmxUsers: number;
+  /** Interrupts taken through the IDT. */
+  interrupts: number;
   /** The vCPU whose VMCS is current on this CPU. */
   currentVcpu: KvmVcpu | null;
   /** The vCPU whose extended state the registers hold (fpu_fpregs_owner_ctx). */
@@ -324,7 +334,7 @@ export class KvmVcpu {
   vmEntryControls = 0;
   vmExitControls = 0;
   exceptionBitmap = 0;
-  hvDeadlineTsc = Infinity;
+  hvDeadlineTsc: number = Infinity;
   hvTimerSoftDisabled = true;
   lastTprThreshold = 0;
   /** True while the guest's non-switched MSRs and host selectors are exchanged (guest_state_loaded). */

@@ -46,7 +46,7 @@ export const X86_CR4_SMEP = 0x100000;
 export const X86_CR4_SMAP = 0x200000;
 export const X86_CR4_PKE = 0x400000;
 /** CR4 bits that KVM knows (CR4_RESERVED_BITS is the complement). */
-export const CR4_KNOWN_BITS = 0x777fff & ~0x4000;
+export const CR4_KNOWN_BITS = 0x773fff;
 
 export const DR6_BD = 0x2000;
 export const DR6_BS = 0x4000;

@@ -195,7 +195,7 @@ function decodeUnbounded(bytes: Uint8Array, start: number, mode: 16 | 32 | 64, o
 /** VEX prefixes (SDM vol. 2A, 2.3.5); `p` is after the C4 or C5. */
 function decodeVex(bytes: Uint8Array, start: number, p: number, escape: number, mode64: boolean, out: Instruction): number {
   // Bits of the two payload bytes: R X B m-mmmm, W vvvv L pp; R X B and vvvv inverted.
-  let high = bytes[p++] as number;
+  const high = bytes[p++] as number;
   let low = high;
   let map = 1;
   let rex = (high & 0x80) === 0 ? 0x44 : 0x40;
@@ -204,17 +204,11 @@ function decodeVex(bytes: Uint8Array, start: number, p: number, escape: number, 
     map = high & 31;
     rex |= ((~high >> 5) & 3) | ((low >> 4) & 8);
     if (map === 0 || map > 3) return start - p;
-  } else {
-    high = 0;
   }
   const vectorLength = (low >> 2) & 1;
   const wide = (rex >> 3) & 1;
-  let vvvv = (~low >> 3) & 15;
-  if (!mode64) {
-    // Outside 64-bit mode there are eight registers; B and vvvv[3] are ignored.
-    rex = 0x40;
-    if (escape === 0xc4) vvvv &= 7;
-  }
+  const vvvv = (~low >> 3) & 15;
+  if (!mode64) rex = 0x40; // eight registers: B is ignored
   const pp = low & 3;
   const opcode = bytes[p++] as number;
   out.vectorLength = vectorLength;
@@ -492,7 +486,7 @@ function operands(leaf: number, opcode: number, modrm: number, rex: number, vvvv
         }
         break;
       case source.SRC_VVVV:
-        reg = vvvv;
+        reg = out.mode === 64 ? vvvv : vvvv & 7;
         break;
       case source.SRC_IS4:
         reg = (out.immLo >> 4) & (out.mode === 64 ? 15 : 7);

@@ -69,7 +69,8 @@ export class NativeProcessor {
     const child = spawnSync(join(this.#directory, 'native'), { input, maxBuffer: 2 ** 31 - 1 });
     if (child.status !== 0 || child.stdout.length !== cases.length * OUTPUT) {
       const done = Math.floor(child.stdout.length / OUTPUT);
-      throw new Error(`the reference stopped (${child.signal ?? child.status}) at ${cases[done]?.code.map((b) => b.toString(16))}`);
+      const code = cases[done]?.code.map((b) => b.toString(16)).join(' ');
+      throw new Error(`the reference stopped (${child.signal ?? child.status}) at ${code}`);
     }
     const bytes = new Uint8Array(child.stdout);
     const out = new DataView(bytes.buffer);
