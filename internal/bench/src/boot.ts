@@ -11,8 +11,7 @@ import { median, report } from './report.ts';
 
 const VM = resolve(import.meta.dirname, '../../../apps/vm/dist/main.js');
 const APPEND = 'console=ttyS0';
-// A terminal would answer the shell's question for the cursor; in a pipe it is the last thing printed.
-const PROMPT = /[~/] # (\u001B\[6n)?$/;
+const PROMPT = /(^|\n)[~/] # /;
 const TIMEOUT = 300_000;
 
 const { values: options } = parseArgs({
