@@ -31,11 +31,11 @@ export async function prepareMachine(flags: RunFlags, say: (line: string) => voi
   return { title: flags.kernel, options: { ...given, ...(await readInitrd(flags, limit)), ...(await readModules(flags, limit)) } };
 }
 
-async function readInitrd(flags: RunFlags, limit: number): Promise<Pick<VmOptions, 'initrd'>> {
+async function readInitrd(flags: RunFlags, limit: number): Promise<{ initrd?: Uint8Array }> {
   return flags.initrd === undefined ? {} : { initrd: await readInput('initrd', flags.initrd, limit) };
 }
 
-async function readModules(flags: RunFlags, limit: number): Promise<Pick<VmOptions, 'modules'>> {
+async function readModules(flags: RunFlags, limit: number): Promise<{ modules?: readonly VmModule[] }> {
   if (flags.module === undefined) return {};
   const modules: VmModule[] = [];
   for (const { path, commandLine } of flags.module.map(parseModule))
@@ -48,10 +48,10 @@ async function prepareDefault(flags: RunFlags, machine: VmOptions, say: (line: s
   const limit = flags.memory * MIB;
   try {
     const images = await linuxImages({ progress: say });
-    const initrd = await readInitrd(flags, limit);
+    const { initrd } = await readInitrd(flags, limit);
     return {
       title: `${images.kernelPackage} ${images.kernelVersion} with BusyBox ${images.busyboxVersion}`,
-      options: { ...machine, append, kernel: await readFile(images.kernel), initrd: await readFile(images.initrd), ...initrd },
+      options: { ...machine, append, kernel: await readFile(images.kernel), initrd: initrd ?? (await readFile(images.initrd)) },
     };
   } catch (error) {
     if (!(error instanceof PackagesUnavailable)) throw error;
