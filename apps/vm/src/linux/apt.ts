@@ -33,8 +33,8 @@ export class Apt {
     this.#folder = folder;
     this.#progress = progress;
     this.#options = [
-      'APT::Architecture=amd64', 'APT::Architectures=amd64', 'APT::Sandbox::User=root', 'Acquire::Retries=2',
-      'Acquire::Languages=none', 'Acquire::http::Timeout=20', 'Acquire::https::Timeout=20', `Dir::State=${folder}/state`,
+      'APT::Architecture=amd64', 'APT::Architectures=amd64', 'APT::Sandbox::User=root', 'Acquire::Retries=1',
+      'Acquire::Languages=none', 'Acquire::http::Timeout=15', 'Acquire::https::Timeout=15', `Dir::State=${folder}/state`,
       `Dir::State::lists=${folder}/lists`, `Dir::State::status=${folder}/status`, `Dir::Cache=${folder}/cache`,
       `Dir::Cache::archives=${folder}/archives`,
     ];
@@ -45,12 +45,11 @@ export class Apt {
     const apt = new Apt(folder, progress);
     for (const name of ['state', 'lists/partial', 'cache', 'archives/partial']) await mkdir(join(folder, name), { recursive: true });
     await writeFile(join(folder, 'status'), '');
-    await apt.#update();
+    let failure = await apt.#update();
     if (await apt.#knows(wanted)) return apt;
-    await apt.#useDebian();
-    await apt.#update();
+    if (failure === undefined && (await apt.#useDebian())) failure = await apt.#update();
     if (await apt.#knows(wanted)) return apt;
-    throw new PackagesUnavailable(`none of apt's sources has the package ${wanted}`);
+    throw new PackagesUnavailable(failure ?? `none of apt's sources has the package ${wanted}`);
   }
 
   /** The first package that a meta-package depends on, e.g. the kernel that linux-image-cloud-amd64 stands for. */
@@ -69,20 +68,25 @@ export class Apt {
     const outcome = await this.#run('apt-get', ['download', name], folder);
     const file = (await readdir(folder)).find((entry) => entry.endsWith('.deb'));
     if (outcome.code !== 0 || file === undefined)
-      throw new PackagesUnavailable(`apt-get could not download ${name}: ${lastError(outcome)}`);
+      throw new PackagesUnavailable(`apt-get could not download ${name}: ${firstError(outcome)}`);
     await mkdir(target, { recursive: true });
     const unpacked = await run('dpkg-deb', ['-x', join(folder, file), target]);
-    if (unpacked.code !== 0) throw new PackagesUnavailable(`dpkg-deb could not unpack ${file}: ${lastError(unpacked)}`);
+    if (unpacked.code !== 0) throw new PackagesUnavailable(`dpkg-deb could not unpack ${file}: ${firstError(unpacked)}`);
     return decodeURIComponent(file.split('_')[1] ?? '');
   }
 
-  // A mirror that is being synchronised can fail half-way. What a last failed try brought may still be enough.
-  async #update(): Promise<void> {
+  // A mirror that is being synchronised can fail half-way. What a last failed try brought may still be enough; when not
+  // a single list came, there is no network to try again on. Returns why the last try failed, if it did.
+  async #update(): Promise<string | undefined> {
+    let failure: string | undefined;
     for (let attempt = 1; attempt <= UPDATE_TRIES; attempt++) {
       this.#progress(attempt === 1 ? 'fetching the package lists' : `fetching the package lists again (try ${attempt} of ${UPDATE_TRIES})`);
       const outcome = await this.#run('apt-get', ['update', '-oAPT::Update::Error-Mode=any']);
-      if (outcome.code === 0) return;
+      if (outcome.code === 0) return undefined;
+      failure = `apt-get could not fetch the package lists: ${firstError(outcome)}`;
+      if (!(await readdir(join(this.#folder, 'lists'))).some((name) => name.includes('_'))) return failure;
     }
+    return failure;
   }
 
   async #knows(name: string): Promise<boolean> {
@@ -91,11 +95,12 @@ export class Apt {
   }
 
   // The system's sources are not Debian's (or are none): use Debian's own, if its keys are here to check them.
-  async #useDebian(): Promise<void> {
-    if (!existsSync(KEYRING)) return;
+  async #useDebian(): Promise<boolean> {
+    if (!existsSync(KEYRING)) return false;
     const sources = join(this.#folder, 'sources.list');
     await writeFile(sources, `deb [signed-by=${KEYRING}] http://deb.debian.org/debian bookworm main\n`);
     this.#options = [...this.#options, `Dir::Etc::sourcelist=${sources}`, 'Dir::Etc::sourceparts=/dev/null'];
+    return true;
   }
 
   #run(program: string, args: readonly string[], cwd?: string): Promise<Outcome> {
@@ -103,9 +108,11 @@ export class Apt {
   }
 }
 
-function lastError({ stderr, code }: Outcome): string {
+/** The first thing that went wrong, without the tag that apt puts before it. */
+function firstError({ stderr, code }: Outcome): string {
   const lines = stderr.split('\n').filter((line) => line.trim() !== '');
-  return (lines.findLast((line) => line.startsWith('E:')) ?? lines.at(-1) ?? `it ended with ${code}`).replace(/^E: /, '');
+  const line = lines.find((text) => text.startsWith('E:')) ?? lines.find((text) => text.startsWith('W:')) ?? lines.at(-1);
+  return (line ?? `it ended with ${code}`).replace(/^[EW]: /, '').trim();
 }
 
 function run(program: string, args: readonly string[], cwd?: string): Promise<Outcome> {
