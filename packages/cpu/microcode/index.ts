@@ -14,3 +14,15 @@ export { op_lgdt, op_lidt, op_lldt, op_ltr, op_sgdt, op_sidt, op_sldt, op_str } 
 export { op_arpl, op_lar, op_lsl, op_verr, op_verw } from "./verify";
 export { divide128S, divide128U, mulHighU } from "./integer";
 export * from "./x87";
+// deliver
+export { op_cli, op_sti, op_pushf, op_popf, op_clac, op_stac } from "./flag-ops";
+export { op_int, op_int1, op_int3, op_into } from "./interrupt";
+export { op_iret } from "./iret";
+export {
+  op_call_near_indirect_legacy, op_call_near_legacy, op_enter, op_leave, op_pop_legacy, op_popa, op_push_imm_legacy, op_push_legacy,
+  op_pusha, op_ret_near_legacy,
+} from "./stack-ops";
+export { op_syscall, op_sysenter, op_sysexit, op_sysret } from "./syscall";
+export { op_call_far, op_call_far_indirect, op_jmp_far, op_jmp_far_indirect, op_retf } from "./transfer";
+export { op_aaa, op_aad, op_aam, op_aas, op_daa, op_das } from "./decimal";
+export { op_clflush, op_cmpxchg16b, op_cmpxchg8b, op_crc32, op_crc32_1, op_ud, op_xlatb } from "./exchange";

@@ -1,5 +1,7 @@
 /** Operands of a record: registers by pointer, memory by ea(); sizes from the prefix byte. */
-import { PREFIX_OPSIZE_SHIFT, REC_P1, REC_PREFIX } from "../src/state/record";
+import { DS, SEG, SEG_SIZE, ZERO } from "../src/state/layout";
+import { PREFIX_OPSIZE_SHIFT, REC_P1, REC_PREFIX, REC_SEG } from "../src/state/record";
+import { cpu } from "./cpu";
 import { ea, fault, readN, writeN } from "./mmu";
 
 /** Operand size in bytes: 1, 2, 4 or 8. */
@@ -68,4 +70,10 @@ export function writeRm16(rec: usize, size: i32, value: i32): bool {
   if (register == 0) return writeN<u16>(ea(rec), <u16>value);
   writeRegister(register, size, <i64>(value & 0xffff));
   return true;
+}
+
+/** Segment of an implicit source operand (strings, XLAT): the override, which REC_SEG points to, or DS. */
+export function sourceSegment(rec: usize): i32 {
+  const base = <usize>load<u32>(rec + REC_SEG);
+  return base == cpu + ZERO ? DS : <i32>((base - cpu - SEG) / SEG_SIZE);
 }

@@ -38,6 +38,7 @@ const COUNTER_MNEMONICS = new Map([
 export function semanticName(mnemonic: string, operands: readonly OperandShape[], operandSize: number, addressSize: number): string {
   const counter = COUNTER_MNEMONICS.get(mnemonic);
   if (counter) return `${counter}${addressSize}`;
+  if (mnemonic === 'crc32') return operands[1]!.size === 1 ? 'crc32_1' : 'crc32';
   if (mnemonic === 'lea') return `lea${addressSize}`;
   if ((mnemonic === 'jmp' || mnemonic === 'call') && isFar(operands[0]!, operandSize)) return `${mnemonic}_far`;
   if (mnemonic === 'mov' || mnemonic === 'push' || mnemonic === 'pop') {

@@ -47,6 +47,18 @@ function sizeBits(bytes: number): number {
   return bytes === 8 ? 3 : bytes === 4 ? 2 : bytes === 2 ? 1 : 0;
 }
 
+/** Instructions whose first operand is only read. */
+const READS_FIRST = /^(cmp|test|bt|push|jmp|call|i?mul|i?div|l[gil]dt|ltr|ver[rw]|lmsw|invlpg|nop|prefetch.*|fld.*|fi?(add|sub|mul|div|com).*|fild|fbld|frstor|f?xrstor.*|ldmxcsr|vmptrld|vmclear|vmxon|bound|clflush.*|clwb)$/;
+
+/** Element size in bytes of string instructions, IN and OUT; else the operand size. */
+function elementSize(mnemonic: string, ins: Instruction): number {
+  if (mnemonic === 'in') return ins.operands[0].size;
+  if (mnemonic === 'out') return ins.operands[1].size;
+  const string = /^(?:movs|stos|lods|scas|cmps|ins|outs)([bwdq])(?:_string)?$/.exec(mnemonic);
+  if (!string || (ins.operandCount > 0)) return ins.operandSize;
+  return { b: 1, w: 2, d: 4, q: 8 }[string[1]!]!;
+}
+
 export class Translator {
   readonly #memory: HostMemory;
   readonly #area: number;
@@ -206,7 +218,7 @@ export class Translator {
 
   #prefixBits(): number {
     const ins = this.#instruction;
-    let bits = (sizeBits(ins.operandSize) << PREFIX_OPSIZE_SHIFT) | (sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT);
+    let bits = (sizeBits(elementSize(MNEMONICS[ins.mnemonic]!, ins)) << PREFIX_OPSIZE_SHIFT) | (sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT);
     if (ins.prefixes & PFX_REP) bits |= PREFIX_REP;
     if (ins.prefixes & PFX_REPNE) bits |= PREFIX_REPNE;
     if (ins.prefixes & PFX_LOCK) bits |= PREFIX_LOCK;
@@ -232,7 +244,7 @@ export class Translator {
     this.#memory.u8[record + REC_PREFIX] = sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT;
     this.#set(record, REC_P1, ins.memSegment);
     this.#set(record, REC_P2, memory.size);
-    this.#set(record, REC_P3, ins.operands[0] === memory ? 1 : 0);
+    this.#set(record, REC_P3, ins.operands[0] === memory && !READS_FIRST.test(MNEMONICS[ins.mnemonic]!) ? 1 : 0);
     this.#setSum(record, offset, this.#area + ZERO);
     return record + REC_SIZE;
   }

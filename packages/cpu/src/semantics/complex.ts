@@ -13,6 +13,7 @@ export const MICROCODE_ALIASES: Readonly<Record<string, string>> = {
   iretd: 'iret', iretq: 'iret', sysretq: 'sysret', sysexitq: 'sysexit',
   mov_to_seg: 'mov_seg_load', mov_from_seg: 'mov_seg_store', mov_to_cr: 'mov_cr_load', mov_from_cr: 'mov_cr_store',
   mov_to_dr: 'mov_dr_load', mov_from_dr: 'mov_dr_store',
+  clflushopt: 'clflush', clwb: 'clflush',
   ud0: 'ud', ud1: 'ud', ud2: 'ud',
 };
 

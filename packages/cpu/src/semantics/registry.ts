@@ -3,7 +3,7 @@ import { aluSemantics } from './integer/alu.ts';
 import { bitSemantics } from './integer/bit.ts';
 import { branchSemantics } from './integer/branch.ts';
 import { flagSemantics } from './integer/flag.ts';
-import { moveSemantics, xlatSemantics } from './integer/move.ts';
+import { moveSemantics } from './integer/move.ts';
 import { multiplySemantics } from './integer/multiply.ts';
 import { shiftSemantics } from './integer/shift.ts';
 import { stackSemantics } from './integer/stack.ts';
@@ -11,7 +11,7 @@ import { stackSemantics } from './integer/stack.ts';
 /** The meaning of each mnemonic that is not microcode. */
 export const SEMANTICS: ReadonlyMap<string, Semantics> = new Map(
   [
-    aluSemantics, moveSemantics, xlatSemantics, shiftSemantics, multiplySemantics, bitSemantics, stackSemantics,
+    aluSemantics, moveSemantics, shiftSemantics, multiplySemantics, bitSemantics, stackSemantics,
     branchSemantics, flagSemantics,
   ].flatMap((group) => Object.entries(group)),
 );

@@ -21,7 +21,8 @@ export const REC_P1 = 4;
 export const REC_P2 = 8;
 export const REC_BASE = 12; // i32
 export const REC_INDEX_REG = 16; // i32
-export const REC_SEG = 20; // i32
+/** i32: pointer to the segment base. Of instructions with implicit memory operands: to the base of the overriding segment, or ZERO. */
+export const REC_SEG = 20;
 export const REC_SCALE = 24; // u8
 /** u8: prefix and size bits, PREFIX_*. */
 export const REC_PREFIX = 25;
@@ -38,7 +39,7 @@ export const REC_SIZE = 48;
 
 export const PREFIX_REP = 1;
 export const PREFIX_REPNE = 2;
-/** Operand size: bits 3:2 = 0 eight, 1 sixteen, 2 thirty-two, 3 sixty-four bits. */
+/** Operand size (of string instructions, IN and OUT: the element's): bits 3:2 = 0 eight, 1 sixteen, 2 thirty-two, 3 sixty-four bits. */
 export const PREFIX_OPSIZE_SHIFT = 2;
 /** Address size: bits 5:4 = 1 sixteen, 2 thirty-two, 3 sixty-four bits. */
 export const PREFIX_ADDRSIZE_SHIFT = 4;

@@ -80,16 +80,8 @@ function signToData(size: number): Semantics {
   };
 }
 
-/** XLAT: [rBX + AL] in the segment of the memory operand; the address has no AL in it. */
-const xlatb: Semantics = (b) => {
-  const al = b.extendU(b.readGpr(0, 1));
-  b.writeGpr(0, 1, b.loadLinear(b.add(b.address(), al), 1));
-};
-
 export const moveSemantics: Readonly<Record<string, Semantics>> = {
-  mov, movzx, movsx, movsxd: movsx, lea2: lea(2), lea4: lea(4), lea8: lea(8), xchg, bswap, movbe,
+  mov, movnti: mov, movzx, movsx, movsxd: movsx, lea2: lea(2), lea4: lea(4), lea8: lea(8), xchg, bswap, movbe,
   cbw: widenAccumulator(1), cwde: widenAccumulator(2), cdqe: widenAccumulator(4),
   cwd: signToData(2), cdq: signToData(4), cqo: signToData(8),
 };
-
-export const xlatSemantics: Readonly<Record<string, Semantics>> = { xlatb };
