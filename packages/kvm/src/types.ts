@@ -98,6 +98,31 @@ export interface QueuedException {
   payloadHi: number;
 }
 
+/** What vmxSaveHostState kept, by CPU: loaded again by vmxPrepareSwitchToHost. */
+export interface SavedHostState {
+  ldtSel: number;
+  fsSel: number;
+  gsSel: number;
+  fsBaseLo: number;
+  fsBaseHi: number;
+  gsBaseLo: number;
+  gsBaseHi: number;
+  kernelGsBaseLo: number;
+  kernelGsBaseHi: number;
+}
+
+export const newSavedHostState = (): SavedHostState => ({
+  ldtSel: 0,
+  fsSel: 0,
+  gsSel: 0,
+  fsBaseLo: 0,
+  fsBaseHi: 0,
+  gsBaseLo: 0,
+  gsBaseHi: 0,
+  kernelGsBaseLo: 0,
+  kernelGsBaseHi: 0,
+});
+
 /** A physical CPU as ring-0 software has set it up: its tables, its timer, and what runs on it. */
 export interface HostCpu {
   readonly processor: Processor;
@@ -119,6 +144,12 @@ export interface HostCpu {
   readonly hostXcr0: number;
   /** What the user-return MSRs hold now, pairs of halves by slot (struct kvm_user_return_msrs). */
   readonly uretValues: Uint32Array;
+  /** What the host wants in them. */
+  readonly uretHost: Uint32Array;
+  /** They hold values of a guest: the host's come back on the return to userspace. */
+  uretRegistered: boolean;
+  /** What vmxSaveHostState saved. */
+  readonly savedHostState: SavedHostState;
   /** VMs that need VMX on. */
   vmxUsers: number;
   /** Interrupts taken through the IDT. */
@@ -335,7 +366,11 @@ export class KvmVcpu {
   vmExitControls = 0;
   exceptionBitmap = 0;
   hvDeadlineTsc: number = Infinity;
-  hvTimerSoftDisabled = true;
+  hvTimerSoftDisabled = false;
+  /** The preemption timer is to fire at once: a second event waits behind the injected one. */
+  reqImmediateExit = false;
+  /** Blocking by NMI is known to be off (loaded_vmcs.nmi_known_unmasked). */
+  nmiKnownUnmasked = false;
   lastTprThreshold = 0;
   /** True while the guest's non-switched MSRs and host selectors are exchanged (guest_state_loaded). */
   guestStateLoaded = false;
@@ -343,6 +378,8 @@ export class KvmVcpu {
   /** Real-mode state is kept as unrestricted guest: nothing to emulate, but its TSS is remembered. */
   emulationRequired = false;
   apicAccessAddr = -1;
+  /** What the host-state area has for FS and GS (vmcs_host_state). */
+  readonly hostState: SavedHostState = newSavedHostState();
   /** Values of user-return and other MSRs, lo and hi pairs by MsrSlot. */
   readonly msrs: Uint32Array = new Uint32Array(32);
   pmlAddress = 0;
