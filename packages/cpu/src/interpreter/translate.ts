@@ -6,9 +6,8 @@ import type { HostMemory } from '@vm/kvm-run';
 import { decode, DECODE_TOO_LONG, DECODE_TRUNCATED } from '../decode/decoder.ts';
 import {
   Instruction, type Operand, OP_FAR, OP_IMM, OP_MEM, OP_REG, OP_REL, PFX_LOCK, PFX_REP, PFX_REPNE, RC_GPR,
-  RC_GPR_HIGH, RC_MMX, RC_ST, RC_VEC,
+  RC_GPR_HIGH, RC_MMX, RC_VEC,
 } from '../decode/instruction.ts';
-import { MNEMONICS } from '../decode/table/index.ts';
 import { forms } from '../decode/forms.ts';
 import {
   CODE_HOST, CODE_MODE, CS, EA, FPR, GPR, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP, XMM, XMM_SIZE, ZERO,
@@ -22,7 +21,7 @@ import { PREFIX_LINKABLE } from './generate.ts';
 import {
   HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_EXIT_TRACE, HANDLER_GOTO, HANDLER_UNDEFINED, handlerKey, semanticName,
 } from './handlers.ts';
-import { traceEnd, TRACE_END_BRANCH, TRACE_END_NONE } from './trace-end.ts';
+import { elementSize, endsTrace, isEnter, isX87, readsFirst, wantsSumOnly } from './mnemonic-traits.ts';
 import type { TraceArena } from './trace-arena.ts';
 
 /** Instructions in a trace at the most; record indices are bytes. */
@@ -47,18 +46,6 @@ function sizeBits(bytes: number): number {
   return bytes === 8 ? 3 : bytes === 4 ? 2 : bytes === 2 ? 1 : 0;
 }
 
-/** Instructions whose first operand is only read. */
-const READS_FIRST = /^(cmp|test|bt|push|jmp|call|i?mul|i?div|l[gil]dt|ltr|ver[rw]|lmsw|invlpg|nop|prefetch.*|fld.*|fi?(add|sub|mul|div|com).*|fild|fbld|frstor|f?xrstor.*|ldmxcsr|vmptrld|vmclear|vmxon|bound|clflush.*|clwb)$/;
-
-/** Element size in bytes of string instructions, IN and OUT; else the operand size. */
-function elementSize(mnemonic: string, ins: Instruction): number {
-  if (mnemonic === 'in') return ins.operands[0].size;
-  if (mnemonic === 'out') return ins.operands[1].size;
-  const string = /^(?:movs|stos|lods|scas|cmps|ins|outs)([bwdq])(?:_string)?$/.exec(mnemonic);
-  if (!string || (ins.operandCount > 0)) return ins.operandSize;
-  return { b: 1, w: 2, d: 4, q: 8 }[string[1]!]!;
-}
-
 export class Translator {
   readonly #memory: HostMemory;
   readonly #area: number;
@@ -69,7 +56,7 @@ export class Translator {
   /** Handler number by form, address size and mode; 0 where it was not looked up yet. */
   readonly #numbers = new Uint16Array(forms().length * 8);
   /** Mnemonics seen that nothing executes; they raise #UD. */
-  readonly unknown = new Map<string, number>();
+  readonly unknown: Map<string, number> = new Map<string, number>();
   /** Instructions translated. */
   translated = 0;
 
@@ -113,8 +100,8 @@ export class Translator {
     let at = host;
     let record = header + TRACE_HEADER_SIZE;
     let count = 0;
-    let ending = TRACE_END_NONE;
-    while (count < longest && ending === TRACE_END_NONE && at < end) {
+    let ended = false;
+    while (count < longest && !ended && at < end) {
       const length = decode(this.#memory.u8, at, end, mode, ins);
       if (length === DECODE_TRUNCATED) {
         if (count === 0) return this.#buildCrossing(header, host, codeMode, single);
@@ -123,15 +110,15 @@ export class Translator {
       if (length <= 0) {
         record = this.#plain(record, length === DECODE_TOO_LONG ? this.#host.overLong : HANDLER_UNDEFINED, at - page, count, 1);
         at += 1;
-        ending = TRACE_END_BRANCH;
+        ended = true;
         break;
       }
       record = this.#instructionRecords(record, at - page, count);
-      ending = traceEnd(MNEMONICS[ins.mnemonic]!, ins);
+      ended = endsTrace(ins);
       at += length;
       count++;
     }
-    record = this.#ending(record, at - page, count, ending);
+    record = this.#ending(record, at - page, count, ended);
     this.translated += count;
     const records = (record - header - TRACE_HEADER_SIZE) / REC_SIZE;
     this.#arena.keep(header, host, at - host, records, codeMode + single, 0);
@@ -167,8 +154,8 @@ export class Translator {
   }
 
   /** What follows the last instruction. */
-  #ending(record: number, offset: number, count: number, ending: number): number {
-    if (ending === TRACE_END_NONE) {
+  #ending(record: number, offset: number, count: number, ended: boolean): number {
+    if (!ended) {
       // Ran into the longest trace or the page's end.
       const next = this.#plain(record, HANDLER_GOTO, offset, count, 0);
       this.#setImmediate(record, offset);
@@ -218,7 +205,7 @@ export class Translator {
 
   #prefixBits(): number {
     const ins = this.#instruction;
-    let bits = (sizeBits(elementSize(MNEMONICS[ins.mnemonic]!, ins)) << PREFIX_OPSIZE_SHIFT) | (sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT);
+    let bits = (sizeBits(elementSize(ins)) << PREFIX_OPSIZE_SHIFT) | (sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT);
     if (ins.prefixes & PFX_REP) bits |= PREFIX_REP;
     if (ins.prefixes & PFX_REPNE) bits |= PREFIX_REPNE;
     if (ins.prefixes & PFX_LOCK) bits |= PREFIX_LOCK;
@@ -234,7 +221,7 @@ export class Translator {
   /** Whether the address needs a record of its own: not flat and 64 bits wide. LEA only needs the sum. */
   #addressApart(): boolean {
     const ins = this.#instruction;
-    if (MNEMONICS[ins.mnemonic] === 'lea') return false;
+    if (wantsSumOnly(ins)) return false;
     return ins.mode !== 64 || ins.addressSize !== 8;
   }
 
@@ -244,7 +231,7 @@ export class Translator {
     this.#memory.u8[record + REC_PREFIX] = sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT;
     this.#set(record, REC_P1, ins.memSegment);
     this.#set(record, REC_P2, memory.size);
-    this.#set(record, REC_P3, ins.operands[0] === memory && !READS_FIRST.test(MNEMONICS[ins.mnemonic]!) ? 1 : 0);
+    this.#set(record, REC_P3, ins.operands[0] === memory && !readsFirst(ins) ? 1 : 0);
     this.#setSum(record, offset, this.#area + ZERO);
     return record + REC_SIZE;
   }
@@ -259,8 +246,7 @@ export class Translator {
       this.#set(record, REC_SEG, memory === null && ins.segmentOverride >= 0 ? this.#segmentBase(ins.segmentOverride) : zero);
       return;
     }
-    const lea = MNEMONICS[ins.mnemonic] === 'lea';
-    this.#setSum(record, offset, !lea && ins.memSegment >= FS ? this.#segmentBase(ins.memSegment) : zero);
+    this.#setSum(record, offset, !wantsSumOnly(ins) && ins.memSegment >= FS ? this.#segmentBase(ins.memSegment) : zero);
   }
 
   #segmentBase(segment: number): number {
@@ -289,11 +275,9 @@ export class Translator {
 
   #setOperands(record: number, offset: number): void {
     const ins = this.#instruction;
-    let x87 = false;
     for (let i = 0; i < ins.operandCount; i++) {
       const operand = ins.operands[i]!;
       if (operand.kind === OP_REG) {
-        if (operand.regClass === RC_ST) x87 = true;
         this.#set(record, POINTER_PLACES[i]!, this.#pointer(operand));
       } else if (operand.kind === OP_IMM) {
         this.#set(record, REC_IMM, ins.immLo);
@@ -304,10 +288,10 @@ export class Translator {
         this.#set(record, REC_IMM + 4, ins.imm2);
       }
     }
-    const mnemonic = MNEMONICS[ins.mnemonic]!;
-    if (mnemonic === 'enter') this.#set(record, REC_P2, ins.imm2);
+    if (isEnter(ins)) this.#set(record, REC_P2, ins.imm2);
+    if (!isX87(ins)) return;
     const memory = this.#memoryOperand();
-    if (!x87 && memory !== null && mnemonic.startsWith('f')) this.#set(record, REC_P3, memory.size);
+    if (memory !== null) this.#set(record, REC_P3, memory.size);
   }
 
   #pointer(operand: Operand): number {

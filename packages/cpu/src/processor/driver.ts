@@ -69,7 +69,7 @@ export class Driver {
   /**
    * Runs instructions until a VM exit (or, without VMX, until shutdown, HLT or `limit` instructions).
    */
-  run(limit = Infinity): DriverEnd {
+  run(limit: number = Infinity): DriverEnd {
     const i32 = this.#memory.i32;
     const stepWord = (this.#area + SINGLE_STEP) >>> 2;
     let left = limit;

@@ -57,16 +57,22 @@ export const I64_CONST = 0x42;
 export const F32_CONST = 0x43;
 export const F64_CONST = 0x44;
 
+export type IntegerOp =
+  | 'eqz' | 'eq' | 'ne' | 'ltS' | 'ltU' | 'gtS' | 'gtU' | 'leS' | 'leU' | 'geS'
+  | 'geU' | 'clz' | 'ctz' | 'popcnt' | 'add' | 'sub' | 'mul' | 'divS' | 'divU' | 'remS'
+  | 'remU' | 'and' | 'or' | 'xor' | 'shl' | 'shrS' | 'shrU' | 'rotl' | 'rotr' | 'extend8S'
+  | 'extend16S';
+type Pair = readonly [number, number];
 /** Integer operators: [i32, i64] opcode pairs by name. */
-export const INTEGER_OPS = {
+export const INTEGER_OPS: Readonly<Record<IntegerOp, Pair>> = {
   eqz: [0x45, 0x50], eq: [0x46, 0x51], ne: [0x47, 0x52], ltS: [0x48, 0x53], ltU: [0x49, 0x54], gtS: [0x4a, 0x55],
   gtU: [0x4b, 0x56], leS: [0x4c, 0x57], leU: [0x4d, 0x58], geS: [0x4e, 0x59], geU: [0x4f, 0x5a],
   clz: [0x67, 0x79], ctz: [0x68, 0x7a], popcnt: [0x69, 0x7b], add: [0x6a, 0x7c], sub: [0x6b, 0x7d], mul: [0x6c, 0x7e],
   divS: [0x6d, 0x7f], divU: [0x6e, 0x80], remS: [0x6f, 0x81], remU: [0x70, 0x82], and: [0x71, 0x83], or: [0x72, 0x84],
   xor: [0x73, 0x85], shl: [0x74, 0x86], shrS: [0x75, 0x87], shrU: [0x76, 0x88], rotl: [0x77, 0x89], rotr: [0x78, 0x8a],
   extend8S: [0xc0, 0xc2], extend16S: [0xc1, 0xc3],
-} as const satisfies Record<string, readonly [number, number]>;
-export type IntegerOp = keyof typeof INTEGER_OPS;
+};
+
 
 export const I32_WRAP_I64 = 0xa7;
 export const I64_EXTEND_I32_S = 0xac;

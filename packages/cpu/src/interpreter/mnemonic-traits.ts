@@ -1,0 +1,87 @@
+/** What the translator must know of an instruction besides its handler, by mnemonic. */
+import { type Instruction, OP_REG, RC_CR, RC_SEG } from '../decode/instruction.ts';
+import { MNEMONICS } from '../decode/table/index.ts';
+import { SEMANTICS } from '../semantics/registry.ts';
+
+/** The trace ends: the instruction branches, or may have changed modes, mappings or code. */
+const ENDS = 1;
+/** The trace ends if the first operand is a segment or control register. */
+const ENDS_IF_SPECIAL = 2;
+/** LEA: only the sum of the address is wanted. */
+const SUM_ONLY = 4;
+/** The first operand is only read. */
+const READS_FIRST = 8;
+/** x87: the size of the memory operand goes to P3. */
+const X87 = 16;
+const ENTER = 32;
+/** IN, OUT: the size of the data register counts, not the operand size. */
+const PORT_IN = 64;
+const PORT_OUT = 128;
+
+/** LOOP and its kin go on when they are not taken, as conditional jumps do. */
+const COUNTED = new Set(['loop', 'loope', 'loopne', 'jcxz', 'jecxz', 'jrcxz']);
+
+/** Microcode after which the same trace may go on: it changes neither modes nor mappings, unless it leaves by itself. */
+const CONTINUES = new Set([
+  'cpuid', 'rdtsc', 'rdtscp', 'rdpmc', 'rdmsr', 'in', 'out', 'pushf', 'pushfd', 'pushfq', 'cli', 'smsw', 'str', 'sldt',
+  'sgdt', 'sidt', 'lgdt', 'lidt', 'verr', 'verw', 'lar', 'lsl', 'pause', 'swapgs', 'stac', 'clac', 'rdfsbase',
+  'rdgsbase', 'wrfsbase', 'wrgsbase', 'rdpid', 'rdrand', 'rdseed', 'xgetbv', 'pusha', 'pushad', 'popa', 'popad',
+  'bound', 'enter', 'arpl', 'aaa', 'aas', 'aam', 'aad', 'daa', 'das', 'cmpxchg8b', 'cmpxchg16b', 'crc32', 'clflush',
+  'clflushopt', 'clwb', 'rdpkru', 'xlatb', 'emms', 'ldmxcsr', 'stmxcsr',
+]);
+const CONTINUES_PATTERN = /^(f|x?save|xrstor|movs[bwdq]|stos[bwdq]|lods[bwdq]|cmps[bwdq]|scas[bwdq]|v?p[acehimosux]|vp[bdgrt]|v[abcdefghlmorstuz]|aes|sha|cvt|mov|add[sp]|sub[sp]|mul[sp]|div[sp]|sqrt|u?comis|unpck|max|min|round|blend|dp|h(add|sub)|insert|extract|lddqu|mask|mpsad|rcp|rsqrt|shuf|and|or|xor)/;
+const READS_FIRST_PATTERN = /^(cmp|test|bt|push|jmp|call|i?mul|i?div|l[gil]dt|ltr|ver[rw]|lmsw|invlpg|nop|prefetch.*|fld.*|fi?(add|sub|mul|div|com).*|fild|fbld|frstor|f?xrstor.*|ldmxcsr|vmptrld|vmclear|vmxon|bound|clflush.*|clwb)$/;
+
+function traitsOf(name: string): number {
+  let traits = 0;
+  if (name === 'jmp' || name === 'call' || name === 'ret') traits |= ENDS;
+  else if (name === 'mov' || name === 'pop') traits |= ENDS_IF_SPECIAL;
+  else if (!SEMANTICS.has(name) && !COUNTED.has(name) && name !== 'lea' && !CONTINUES.has(name) && !CONTINUES_PATTERN.test(name)) traits |= ENDS;
+  if (name === 'lea') traits |= SUM_ONLY;
+  if (READS_FIRST_PATTERN.test(name)) traits |= READS_FIRST;
+  if (name.startsWith('f')) traits |= X87;
+  if (name === 'enter') traits |= ENTER;
+  if (name === 'in') traits |= PORT_IN;
+  if (name === 'out') traits |= PORT_OUT;
+  return traits;
+}
+
+const STRING = /^(?:movs|stos|lods|scas|cmps|ins|outs)([bwdq])(?:_string)?$/;
+const ELEMENT: Readonly<Record<string, number>> = { b: 1, w: 2, d: 4, q: 8 };
+
+const TRAITS: Uint8Array = Uint8Array.from(MNEMONICS, traitsOf);
+/** Element size of string instructions, 0 for others. `movsd` and `cmpsd` without suffix are SSE2's. */
+const ELEMENT_SIZE: Uint8Array = Uint8Array.from(MNEMONICS, (name) =>
+  name === 'movsd' || name === 'cmpsd' ? 0 : (ELEMENT[STRING.exec(name)?.[1] ?? ''] ?? 0));
+
+/** Whether what follows the instruction must be looked up. */
+export function endsTrace(ins: Instruction): boolean {
+  const traits = TRAITS[ins.mnemonic]!;
+  if (traits & ENDS) return true;
+  const first = ins.operands[0];
+  return (traits & ENDS_IF_SPECIAL) !== 0 && first.kind === OP_REG && (first.regClass === RC_CR || first.regClass === RC_SEG);
+}
+
+export function wantsSumOnly(ins: Instruction): boolean {
+  return (TRAITS[ins.mnemonic]! & SUM_ONLY) !== 0;
+}
+
+export function readsFirst(ins: Instruction): boolean {
+  return (TRAITS[ins.mnemonic]! & READS_FIRST) !== 0;
+}
+
+export function isX87(ins: Instruction): boolean {
+  return (TRAITS[ins.mnemonic]! & X87) !== 0;
+}
+
+export function isEnter(ins: Instruction): boolean {
+  return (TRAITS[ins.mnemonic]! & ENTER) !== 0;
+}
+
+/** Element size in bytes of string instructions, IN and OUT; else the operand size. */
+export function elementSize(ins: Instruction): number {
+  const traits = TRAITS[ins.mnemonic]!;
+  if (traits & PORT_IN) return ins.operands[0].size;
+  if (traits & PORT_OUT) return ins.operands[1].size;
+  return ELEMENT_SIZE[ins.mnemonic]! || ins.operandSize;
+}
