@@ -19,6 +19,8 @@ export interface BareMachine {
   /** RFLAGS as the microcode composes them. */
   rflags(): bigint;
   setRflags(value: bigint): void;
+  /** Calls a function of the microcode. */
+  ex(name: string, ...args: (number | bigint)[]): number | bigint;
 }
 
 /** `bytes` of memory besides the processor's own; with `step` each slice is one instruction. */
@@ -59,6 +61,7 @@ export function bareMachine(bytes: number, step = false): BareMachine {
     memory, area, ram, driver, get, set, get32, set32,
     event: () => get32(L.EVENT_VECTOR),
     rflags: () => BigInt.asUintN(64, exports['getRflags']!() as bigint),
+    ex: (name, ...args) => exports[name]!(...args),
     setRflags: (value) => void exports['setRflags']!(value, -1n),
   };
 }
