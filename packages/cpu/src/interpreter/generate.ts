@@ -26,13 +26,14 @@ import { ModuleBuilder } from '../wasm/module-builder.ts';
 import * as op from '../wasm/opcodes.ts';
 import { DynamicEmitter, type MicrocodeImports } from './dynamic-emitter.ts';
 import {
-  FIRST_INSTRUCTION_HANDLER, HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_UNDEFINED, type Handler,
+  FIRST_INSTRUCTION_HANDLER, HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_TOO_LONG, type Handler,
 } from './handlers.ts';
 
 /** Bit of REC_PREFIX in branch records: the target lies in the same page and may be linked. */
 export const PREFIX_LINKABLE = 128;
 
 const UD_VECTOR = 6;
+const GP_VECTOR = 13;
 /** Functions that semantics and the interpreter itself call: parameters, result. */
 const NAMED: Readonly<Record<string, readonly [readonly op.ValueType[], op.ValueType | null]>> = {
   readMiss: [[op.I64, op.I32], op.I32],
@@ -76,9 +77,10 @@ export function generateInterpreter(handlers: readonly Handler[], extraMicrocode
     module.addElement(h.semantics ? module.addFunction(HANDLER_TYPE, calledHandler(h, imports)) : microcodeIndex.get(h.microcode!)!);
   const checkPage = module.addElement(module.addFunction(HANDLER_TYPE, checkPageHandler(imports)));
   const address = module.addElement(microcodeIndex.get('op_address')!);
-  const undefinedOpcode = module.addElement(module.addFunction(HANDLER_TYPE, undefinedHandler(imports)));
+  const undefinedOpcode = module.addElement(module.addFunction(HANDLER_TYPE, raisingHandler(imports, UD_VECTOR, null)));
+  const tooLong = module.addElement(module.addFunction(HANDLER_TYPE, raisingHandler(imports, GP_VECTOR, 0)));
 
-  const main = new MainFunction(imports, module.type(HANDLER_TYPE), inline, firstCalled, { checkPage, address, undefinedOpcode });
+  const main = new MainFunction(imports, module.type(HANDLER_TYPE), inline, firstCalled, { checkPage, address, undefinedOpcode, tooLong });
   module.exportFunction('run', module.addFunction({ params: [op.I32], results: [op.I32] }, main.build()));
   return { bytes: module.finish(), numbers };
 }
@@ -119,8 +121,8 @@ function calledHandler(handler: Handler, imports: MicrocodeImports): Uint8Array 
   });
 }
 
-function undefinedHandler(imports: MicrocodeImports): Uint8Array {
-  return handlerFunction(imports, (b) => b.raise(UD_VECTOR, null, null));
+function raisingHandler(imports: MicrocodeImports, vector: number, errorCode: number | null): Uint8Array {
+  return handlerFunction(imports, (b) => b.raise(vector, errorCode, null));
 }
 
 /**
@@ -148,6 +150,7 @@ interface FixedElements {
   readonly checkPage: number;
   readonly address: number;
   readonly undefinedOpcode: number;
+  readonly tooLong: number;
 }
 
 class MainFunction {
@@ -363,8 +366,11 @@ class MainFunction {
 
   #fixedElement(number: Value): Value {
     const b = this.#b;
-    const other = b.select(b.eq(number, b.i32(HANDLER_CHECK_PAGE)), b.i32(this.#fixed.checkPage), b.i32(this.#fixed.undefinedOpcode));
-    return b.select(b.eq(number, b.i32(HANDLER_ADDRESS)), b.i32(this.#fixed.address), other);
+    const { address, checkPage, tooLong, undefinedOpcode } = this.#fixed;
+    const is = (handler: number): Value => b.eq(number, b.i32(handler));
+    const raising = b.select(is(HANDLER_TOO_LONG), b.i32(tooLong), b.i32(undefinedOpcode));
+    const other = b.select(is(HANDLER_CHECK_PAGE), b.i32(checkPage), raising);
+    return b.select(is(HANDLER_ADDRESS), b.i32(address), other);
   }
 
   #leaveWithFault(): void {

@@ -16,7 +16,9 @@ export const HANDLER_CHECK_PAGE = 2;
 export const HANDLER_ADDRESS = 3;
 /** Raises #UD. */
 export const HANDLER_UNDEFINED = 4;
-export const FIRST_INSTRUCTION_HANDLER = 5;
+/** Raises #GP(0): an instruction of more than fifteen bytes. */
+export const HANDLER_TOO_LONG = 5;
+export const FIRST_INSTRUCTION_HANDLER = 6;
 
 export interface Handler {
   readonly key: string;

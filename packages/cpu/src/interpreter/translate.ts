@@ -19,7 +19,7 @@ import {
 } from '../state/record.ts';
 import { PREFIX_LINKABLE } from './generate.ts';
 import {
-  HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_EXIT_TRACE, HANDLER_GOTO, HANDLER_UNDEFINED, handlerKey, semanticName,
+  HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_EXIT_TRACE, HANDLER_GOTO, HANDLER_TOO_LONG, HANDLER_UNDEFINED, handlerKey, semanticName,
 } from './handlers.ts';
 import { elementSize, endsTrace, isEnter, isX87, readsFirst, wantsSumOnly } from './mnemonic-traits.ts';
 import type { TraceArena } from './trace-arena.ts';
@@ -37,8 +37,6 @@ export interface TranslatorHost {
   fetch(linear: bigint): number;
   /** Handler number by key. */
   readonly numbers: ReadonlyMap<string, number>;
-  /** Handler that raises #GP(0). */
-  readonly overLong: number;
 }
 
 /** Address size in bytes to the two bits of REC_PREFIX; operand sizes likewise with 1 as 0. */
@@ -108,7 +106,7 @@ export class Translator {
         break;
       }
       if (length <= 0) {
-        record = this.#plain(record, length === DECODE_TOO_LONG ? this.#host.overLong : HANDLER_UNDEFINED, at - page, count, 1);
+        record = this.#plain(record, length === DECODE_TOO_LONG ? HANDLER_TOO_LONG : HANDLER_UNDEFINED, at - page, count, 1);
         at += 1;
         ended = true;
         break;
@@ -145,7 +143,7 @@ export class Translator {
     this.#set(record, REC_P2, guard);
     record += REC_SIZE;
     if (length <= 0) {
-      record = this.#plain(record, length === DECODE_TOO_LONG ? this.#host.overLong : HANDLER_UNDEFINED, host - page, 0, 1);
+      record = this.#plain(record, length === DECODE_TOO_LONG ? HANDLER_TOO_LONG : HANDLER_UNDEFINED, host - page, 0, 1);
     } else record = this.#instructionRecords(record, host - page, 0);
     record = this.#plain(record, HANDLER_EXIT_TRACE, host - page + Math.max(1, length), 1, 0);
     this.translated++;

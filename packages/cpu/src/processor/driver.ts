@@ -57,7 +57,6 @@ export class Driver {
     this.translator = new Translator(memory, area, this.arena, {
       fetch: (linear) => fetch(BigInt.asIntN(64, linear)),
       numbers: this.#interpreter.numbers,
-      overLong: this.#interpreter.numbers.get('over-long') ?? 4,
     });
   }
 
