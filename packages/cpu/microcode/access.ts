@@ -27,10 +27,10 @@ export function readHost(set: usize, linear: i64, size: i32): usize {
   return readMissIn(set, linear, size);
 }
 
-/** Host address for a write through the given TLB set, or 0; writeCommit() must follow when `isDirect` is false. */
+/** Host address for a write through the given TLB set when the write table has it, or 0. */
 // @ts-ignore: decorator
 @inline
-function directHost(set: usize, linear: i64, size: i32): usize {
+export function directWriteHost(set: usize, linear: i64, size: i32): usize {
   const entry = set + TLB_WRITE + slotOffset(linear);
   if (load<i64>(entry) == ((linear + size - 1) & ~0xfff)) return <usize>(<u32>linear + load<u32>(entry, 8));
   return 0;
@@ -45,7 +45,7 @@ export function readAs<T>(set: usize, linear: i64): T {
 
 /** Writes through a TLB set; false: pending. */
 export function writeAs<T>(set: usize, linear: i64, value: T): bool {
-  const direct = directHost(set, linear, sizeof<T>());
+  const direct = directWriteHost(set, linear, sizeof<T>());
   if (direct != 0) {
     store<T>(direct, value);
     return true;
@@ -87,5 +87,5 @@ export function writeSystem<T>(linear: i64, value: T): bool {
 
 /** Makes sure that [linear, linear + size) can be written, without writing: checks rights and maps it. */
 export function probeWrite(set: usize, linear: i64, size: i32): bool {
-  return directHost(set, linear, size) != 0 || writeMissIn(set, linear, size) != 0;
+  return directWriteHost(set, linear, size) != 0 || writeMissIn(set, linear, size) != 0;
 }

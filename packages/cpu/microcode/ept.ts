@@ -4,7 +4,7 @@
  */
 import { EPT_CACHE, EPT_CACHE_ENTRIES } from "../src/state/layout";
 import { NMI_UNBLOCKED, VMX_EPTP } from "../src/state/vmx-layout";
-import { cpu, get32 } from "./cpu";
+import { cpu, get32, set64 } from "./cpu";
 import { raiseExit } from "./event";
 import { BEYOND_PHYSICAL, ENTRY_ADDRESS, isRam, updateEntry64 } from "./memory";
 
@@ -34,6 +34,11 @@ let cachedPointer: i64 = 0;
 @inline
 export function eptPointer(): i64 {
   return load<i64>(cpu + VMX_EPTP);
+}
+
+/** Sets the EPT pointer (0: guest-physical addresses are host-physical). */
+export function setEptPointer(eptp: i64): void {
+  set64(VMX_EPTP, eptp);
 }
 
 /** Forgets guest-physical mappings (INVEPT). The combined mappings of the TLB are flushed by flushTlb(). */

@@ -10,6 +10,17 @@ import { gp0, gpSelector, npSelector, ud, VECTOR_GP } from "./event";
 import { ea, fault, readN, writeN } from "./mmu";
 import { CR4_UMIP, currentPrivilege, in64BitMode, inLongMode, inRealOrV86, isCanonical } from "./mode";
 import { operandFault, operandSize, readRm, writeRm16 } from "./operand";
+import { interceptDescriptorTable } from "./vmx/intercept";
+
+/** Instructions by their identity in VM-exit instruction information (SDM vol. 3C, tables 28-10 and 28-11). */
+const IDENTITY_SLDT = 0;
+const IDENTITY_STR = 1;
+const IDENTITY_LLDT = 2;
+const IDENTITY_LTR = 3;
+const IDENTITY_SGDT = 0;
+const IDENTITY_SIDT = 1;
+const IDENTITY_LGDT = 2;
+const IDENTITY_LIDT = 3;
 
 /** Loads LDTR; ST_NEXT or ST_FAULT. */
 export function loadLdtr(selector: i32): i32 {
@@ -54,6 +65,8 @@ function loadSystem(seg: i32, selector: i32, busy: i32): i32 {
 export function op_lldt(rec: usize): i32 {
   if (inRealOrV86()) return ud();
   if (currentPrivilege() != 0) return gp0();
+  const exit = interceptDescriptorTable(rec, true, IDENTITY_LLDT);
+  if (exit != ST_NEXT) return exit;
   const selector = <i32>readRm(rec, REC_P1, 2);
   return operandFault ? ST_FAULT : loadLdtr(selector);
 }
@@ -62,6 +75,8 @@ export function op_lldt(rec: usize): i32 {
 export function op_ltr(rec: usize): i32 {
   if (inRealOrV86()) return ud();
   if (currentPrivilege() != 0) return gp0();
+  const exit = interceptDescriptorTable(rec, true, IDENTITY_LTR);
+  if (exit != ST_NEXT) return exit;
   const selector = <i32>readRm(rec, REC_P1, 2);
   return operandFault ? ST_FAULT : loadTr(selector);
 }
@@ -71,24 +86,28 @@ export function umipForbids(): bool {
   return (get32(CR4) & CR4_UMIP) != 0 && currentPrivilege() > 0;
 }
 
-function storeSelector(rec: usize, seg: i32): i32 {
+function storeSelector(rec: usize, seg: i32, identity: i32): i32 {
   if (inRealOrV86()) return ud();
   if (umipForbids()) return gp0();
+  const exit = interceptDescriptorTable(rec, true, identity);
+  if (exit != ST_NEXT) return exit;
   return writeRm16(rec, operandSize(rec), segSelector(seg)) ? ST_NEXT : ST_FAULT;
 }
 
 /** SLDT r/m */
 export function op_sldt(rec: usize): i32 {
-  return storeSelector(rec, LDTR);
+  return storeSelector(rec, LDTR, IDENTITY_SLDT);
 }
 
 /** STR r/m */
 export function op_str(rec: usize): i32 {
-  return storeSelector(rec, TR);
+  return storeSelector(rec, TR, IDENTITY_STR);
 }
 
-function loadTable(rec: usize, baseField: usize, limitField: usize): i32 {
+function loadTable(rec: usize, baseField: usize, limitField: usize, identity: i32): i32 {
   if (currentPrivilege() != 0) return gp0();
+  const exit = interceptDescriptorTable(rec, false, identity);
+  if (exit != ST_NEXT) return exit;
   const address = ea(rec);
   const limit = readN<u16>(address);
   if (fault) return ST_FAULT;
@@ -107,8 +126,10 @@ function loadTable(rec: usize, baseField: usize, limitField: usize): i32 {
   return ST_NEXT;
 }
 
-function storeTable(rec: usize, baseField: usize, limitField: usize): i32 {
+function storeTable(rec: usize, baseField: usize, limitField: usize, identity: i32): i32 {
   if (umipForbids()) return gp0();
+  const exit = interceptDescriptorTable(rec, false, identity);
+  if (exit != ST_NEXT) return exit;
   const address = ea(rec);
   if (!writeN<u16>(address, <u16>get32(limitField))) return ST_FAULT;
   const base = get64(baseField);
@@ -118,20 +139,20 @@ function storeTable(rec: usize, baseField: usize, limitField: usize): i32 {
 
 /** LGDT m */
 export function op_lgdt(rec: usize): i32 {
-  return loadTable(rec, GDTR_BASE, GDTR_LIMIT);
+  return loadTable(rec, GDTR_BASE, GDTR_LIMIT, IDENTITY_LGDT);
 }
 
 /** LIDT m */
 export function op_lidt(rec: usize): i32 {
-  return loadTable(rec, IDTR_BASE, IDTR_LIMIT);
+  return loadTable(rec, IDTR_BASE, IDTR_LIMIT, IDENTITY_LIDT);
 }
 
 /** SGDT m */
 export function op_sgdt(rec: usize): i32 {
-  return storeTable(rec, GDTR_BASE, GDTR_LIMIT);
+  return storeTable(rec, GDTR_BASE, GDTR_LIMIT, IDENTITY_SGDT);
 }
 
 /** SIDT m */
 export function op_sidt(rec: usize): i32 {
-  return storeTable(rec, IDTR_BASE, IDTR_LIMIT);
+  return storeTable(rec, IDTR_BASE, IDTR_LIMIT, IDENTITY_SIDT);
 }
