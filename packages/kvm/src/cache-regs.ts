@@ -25,7 +25,7 @@ import {
   VCPU_REGS_RSP,
   type KvmVcpu,
 } from './types.ts';
-import { X86_CR0_PE, X86_CR0_PG, X86_CR4_PAE } from './x86-bits.ts';
+import { X86_CR0_PE, X86_CR0_PG, X86_CR4_PAE, X86_EFLAGS_FIXED, X86_EFLAGS_TF } from './x86-bits.ts';
 
 const LAZY = (1 << VCPU_REGS_RSP) | (1 << VCPU_REGS_RIP);
 
@@ -69,19 +69,22 @@ export const kvmRipReadHi = (vcpu: KvmVcpu): number => kvmRegisterReadHi(vcpu, V
 export const kvmRipRead64 = (vcpu: KvmVcpu): bigint => kvmRegisterRead64(vcpu, VCPU_REGS_RIP);
 export const kvmRipWrite = (vcpu: KvmVcpu, lo: number, hi: number): void => kvmRegisterWrite(vcpu, VCPU_REGS_RIP, lo, hi);
 
-/** vmx_get_rflags */
+const KVM_GUESTDBG_SINGLESTEP = 2;
+
+/** kvm_get_rflags: TF that only the debugger wants does not show. */
 export const kvmGetRflags = (vcpu: KvmVcpu): number => {
   if ((vcpu.regsAvail & (1 << VCPU_EXREG_RFLAGS)) === 0) {
     vcpu.regsAvail |= 1 << VCPU_EXREG_RFLAGS;
     vcpu.rflags = vcpu.processor.vmread(GUEST_RFLAGS);
   }
-  return vcpu.rflags;
+  return (vcpu.guestDebug & KVM_GUESTDBG_SINGLESTEP) !== 0 ? (vcpu.rflags & ~X86_EFLAGS_TF) >>> 0 : vcpu.rflags;
 };
 
-/** vmx_set_rflags */
+/** kvm_set_rflags */
 export const kvmSetRflags = (vcpu: KvmVcpu, rflags: number): void => {
+  const step = (vcpu.guestDebug & KVM_GUESTDBG_SINGLESTEP) !== 0 ? X86_EFLAGS_TF : 0;
   vcpu.regsAvail |= 1 << VCPU_EXREG_RFLAGS;
-  vcpu.rflags = (rflags | 2) >>> 0;
+  vcpu.rflags = (rflags | X86_EFLAGS_FIXED | step) >>> 0;
   vcpu.processor.vmwrite(GUEST_RFLAGS, vcpu.rflags, 0);
 };
 

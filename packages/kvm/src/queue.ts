@@ -82,6 +82,26 @@ const combine = (vcpu: KvmVcpu, vector: number, hasError: boolean, error: number
   queued.payloadHi = hi;
 };
 
+/** kvm_deliver_exception_payload: CR2 or DR6 take their new value (there is no nested guest that could intercept). */
+export const kvmDeliverExceptionPayload = (vcpu: KvmVcpu): void => {
+  const queued = vcpu.exception;
+  if (!queued.hasPayload) return;
+  if (queued.vector === B.DB_VECTOR) {
+    // #DB never clears DR6 bits but B0..B3 (SDM vol. 3B, 18.2.3); RTM and BLD are active low.
+    const payload = queued.payloadLo;
+    let dr6 = (vcpu.dr6 & ~B.DR_TRAP_BITS) | B.DR6_ACTIVE_LOW;
+    dr6 |= payload;
+    dr6 ^= payload & B.DR6_ACTIVE_LOW;
+    vcpu.dr6 = (dr6 & ~0x1000) >>> 0;
+  } else if (queued.vector === B.PF_VECTOR) {
+    vcpu.cr2Lo = queued.payloadLo;
+    vcpu.cr2Hi = queued.payloadHi;
+  }
+  queued.hasPayload = false;
+  queued.payloadLo = 0;
+  queued.payloadHi = 0;
+};
+
 /** kvm_multiple_exception */
 const multipleException = (
   vcpu: KvmVcpu,
@@ -97,12 +117,14 @@ const multipleException = (
   kvmMakeRequest(KVM_REQ_EVENT, vcpu);
   if (queued.pending || queued.injected) {
     combine(vcpu, vector, hasError, error, hasPayload, payloadLo, payloadHi);
+    kvmDeliverExceptionPayload(vcpu);
     return;
   }
   fill(vcpu, vector, hasError && (vcpu.cr0 & B.X86_CR0_PE) !== 0, error, reinject);
   queued.hasPayload = hasPayload && !reinject;
   queued.payloadLo = payloadLo;
   queued.payloadHi = payloadHi;
+  kvmDeliverExceptionPayload(vcpu);
 };
 
 export const kvmQueueException = (vcpu: KvmVcpu, vector: number): void =>
@@ -128,24 +150,4 @@ export const kvmInjectGp = (vcpu: KvmVcpu, error: number): void => kvmQueueExcep
 export const kvmInjectNmi = (vcpu: KvmVcpu): void => {
   vcpu.nmiQueued++;
   kvmMakeRequest(KVM_REQ_NMI, vcpu);
-};
-
-/** kvm_deliver_exception_payload: CR2 or DR6 take their new value when the exception goes in. */
-export const kvmDeliverExceptionPayload = (vcpu: KvmVcpu): void => {
-  const queued = vcpu.exception;
-  if (!queued.hasPayload) return;
-  if (queued.vector === B.DB_VECTOR) {
-    // #DB never clears DR6 bits but B0..B3 (SDM vol. 3B, 18.2.3); RTM and BLD are active low.
-    const payload = queued.payloadLo;
-    let dr6 = (vcpu.dr6 & ~B.DR_TRAP_BITS) | B.DR6_ACTIVE_LOW;
-    dr6 |= payload;
-    dr6 ^= payload & B.DR6_ACTIVE_LOW;
-    vcpu.dr6 = (dr6 & ~0x1000) >>> 0;
-  } else if (queued.vector === B.PF_VECTOR) {
-    vcpu.cr2Lo = queued.payloadLo;
-    vcpu.cr2Hi = queued.payloadHi;
-  }
-  queued.hasPayload = false;
-  queued.payloadLo = 0;
-  queued.payloadHi = 0;
 };

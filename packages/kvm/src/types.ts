@@ -428,6 +428,15 @@ export class KvmVcpu {
   stealLast = 0;
   runDelay = 0;
 
+  // ---- asynchronous page faults (struct kvm_vcpu_arch.apf)
+  apfMsrEn = 0;
+  apfMsrEnHi = 0;
+  apfMsrInt = 0;
+  apfAddr = 0;
+  apfPageReadyPending = false;
+  /** Tokens of pages that became ready and were not told to the guest yet. */
+  readonly asyncPfDone: number[] = [];
+
   // ---- userspace I/O
   /** Runs at the next KVM_RUN, with the answer of userspace in kvm_run; 1, 0 or negative, as exit handlers. */
   completeUserspaceIo: ((vcpu: KvmVcpu) => number) | null = null;
