@@ -77,6 +77,8 @@ export const VMCS_LAUNCH_STATE = 0x08;
 export const VMCS_DIRTY = 0x0c;
 /** u32: the secondary controls in effect when the guest state was last checked. */
 export const VMCS_CHECKED_PROC2 = 0x10;
+/** u32: RFLAGS.VM then. */
+export const VMCS_CHECKED_VM = 0x14;
 /** Fields, eight bytes each, at VMCS_DATA + ((width * 4 + type) * VMCS_GROUP_FIELDS + index) * 8. */
 export const VMCS_DATA = 0x100;
 export const VMCS_GROUP_FIELDS = 28;

@@ -1,0 +1,92 @@
+/** XGETBV, XSETBV, RDPKRU, WRPKRU, RDRAND, RDSEED. */
+import { CR4, NEXT_RIP, RAX, RCX, RDX, RIP, ST_DISPATCH, ST_NEXT, XCR0 } from "../../src/state/layout";
+import { PREFIX_OPSIZE_SHIFT, REC_P1, REC_PREFIX } from "../../src/state/record";
+import { RANDOM_STATE } from "../../src/state/vmx-layout";
+import { SECONDARY_EXEC_RDRAND_EXITING, SECONDARY_EXEC_RDSEED_EXITING } from "../../../kvm-run/src/vmx/controls";
+import { EXIT_REASON_RDRAND, EXIT_REASON_RDSEED, EXIT_REASON_XSETBV } from "../../../kvm-run/src/vmx/exit-reasons";
+import { get32, get64, set64 } from "../cpu";
+import { gp0, ud } from "../event";
+import { FLAG_BIT_CF, setFlags } from "../flags";
+import { currentPrivilege, updateMode } from "../mode";
+import { pointer, writeRegister } from "../operand";
+import { inGuest, secondaryControl } from "../vmx/controls";
+import { exitWithInformation, exitInstruction, registerNumber } from "../vmx/intercept";
+import { cpuidA, cpuidD, cpuidLookup } from "./cpuid";
+
+const CR4_OSXSAVE = 1 << 18;
+const LOW_HALF: i64 = 0xffffffff;
+const X87: i64 = 1;
+const SSE: i64 = 2;
+const AVX: i64 = 4;
+
+/** The components of XCR0 that CPUID leaf 0xd reports. */
+function supportedXcr0(): i64 {
+  cpuidLookup(0xd, 0);
+  return <i64>cpuidA | (<i64>cpuidD << 32);
+}
+
+/** XCR1 (index 1, XINUSE & XCR0) exists where CPUID.(EAX=0DH,ECX=1):EAX[2] says so; it does not here. */
+export function op_xgetbv(rec: usize): i32 {
+  if (!(get32(CR4) & CR4_OSXSAVE)) return ud();
+  if (<u32>get64(RCX) != 0) return gp0();
+  set64(RAX, get64(XCR0) & LOW_HALF);
+  set64(RDX, (get64(XCR0) >> 32) & LOW_HALF);
+  return ST_NEXT;
+}
+
+export function op_xsetbv(rec: usize): i32 {
+  if (!(get32(CR4) & CR4_OSXSAVE)) return ud();
+  if (currentPrivilege() != 0) return gp0();
+  if (inGuest()) return exitInstruction(EXIT_REASON_XSETBV, 0);
+  const value = (get64(RAX) & LOW_HALF) | (get64(RDX) << 32);
+  if (<u32>get64(RCX) != 0 || !writeXcr0(value)) return gp0();
+  set64(RIP, get64(NEXT_RIP));
+  return ST_DISPATCH;
+}
+
+/** False: XSETBV raises #GP(0). */
+export function writeXcr0(value: i64): bool {
+  if (!(value & X87) || value & ~supportedXcr0() || (value & AVX && !(value & SSE))) return false;
+  set64(XCR0, value);
+  updateMode();
+  return true;
+}
+
+/** Protection keys are not offered: CR4.PKE cannot be set, and the instructions are undefined without it. */
+export function op_rdpkru(rec: usize): i32 {
+  return ud();
+}
+
+export function op_wrpkru(rec: usize): i32 {
+  return ud();
+}
+
+/** xorshift64*, seeded by the host software at reset. */
+function nextRandom(): i64 {
+  let state = <u64>get64(RANDOM_STATE);
+  state ^= state >> 12;
+  state ^= state << 25;
+  state ^= state >> 27;
+  set64(RANDOM_STATE, <i64>state);
+  return <i64>(state * 0x2545f4914f6cdd1d);
+}
+
+function random(rec: usize, reason: i32): i32 {
+  const register = pointer(rec, REC_P1);
+  const size = (<i32>load<u8>(rec + REC_PREFIX) >> PREFIX_OPSIZE_SHIFT) & 3;
+  const control = reason == EXIT_REASON_RDRAND ? SECONDARY_EXEC_RDRAND_EXITING : SECONDARY_EXEC_RDSEED_EXITING;
+  // Table 28-13: destination register, operand size.
+  if (secondaryControl(control))
+    return exitWithInformation(reason, 0, (registerNumber(register) << 3) | ((size - 1) << 11));
+  writeRegister(register, 1 << size, nextRandom());
+  setFlags(FLAG_BIT_CF);
+  return ST_NEXT;
+}
+
+export function op_rdrand(rec: usize): i32 {
+  return random(rec, EXIT_REASON_RDRAND);
+}
+
+export function op_rdseed(rec: usize): i32 {
+  return random(rec, EXIT_REASON_RDSEED);
+}
