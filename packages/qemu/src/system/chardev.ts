@@ -1,5 +1,6 @@
 /** The far end of a character device: a terminal, a buffer, a socket. */
 export interface CharBackend {
+  /** The bytes are the device's own buffer: they hold only during the call. */
   write(bytes: Uint8Array): void;
 }
 
@@ -55,5 +56,36 @@ export class CharInput {
     } finally {
       this.#busy = false;
     }
+  }
+}
+
+const BUFFER_SIZE = 4096;
+
+/**
+ * Collects what a device sends byte by byte. The machine flushes it whenever the vCPU comes out of the guest to wait, and
+ * it flushes itself when it is full.
+ */
+export class CharBuffer implements CharBackend {
+  readonly #sink: (bytes: Uint8Array) => void;
+  readonly #buffer: Uint8Array = new Uint8Array(BUFFER_SIZE);
+  #length = 0;
+
+  /** The bytes given to `sink` are its own to keep. */
+  constructor(sink: (bytes: Uint8Array) => void) {
+    this.#sink = sink;
+  }
+
+  write(bytes: Uint8Array): void {
+    for (const byte of bytes) {
+      this.#buffer[this.#length++] = byte;
+      if (this.#length === BUFFER_SIZE) this.flush();
+    }
+  }
+
+  flush(): void {
+    if (this.#length === 0) return;
+    const bytes = this.#buffer.slice(0, this.#length);
+    this.#length = 0;
+    this.#sink(bytes);
   }
 }

@@ -5,14 +5,28 @@
 
 import { EXIT_POWEROFF, type ExitStatus } from './exit-status.ts';
 
+/** What a reset and a triple fault do: start over, or end the machine (QEMU's -action). */
+export interface RunActions {
+  readonly reboot: 'reset' | 'stop';
+  readonly tripleFault: 'reset' | 'stop';
+}
+
 export class RunState {
   #exit: ExitStatus | undefined;
   #reset = false;
   readonly #notify: () => void;
+  readonly #actions: RunActions;
+  #lastTripleFault: ExitStatus | undefined;
 
   /** `notify` makes the vCPUs leave the guest, and the main loop look. */
-  constructor(notify: () => void) {
+  constructor(actions: RunActions, notify: () => void) {
+    this.#actions = actions;
     this.#notify = notify;
+  }
+
+  /** The last triple fault, with the registers that led to it. */
+  get lastTripleFault(): ExitStatus | undefined {
+    return this.#lastTripleFault;
   }
 
   get exitRequested(): ExitStatus | undefined {
@@ -25,6 +39,15 @@ export class RunState {
 
   /** qemu_system_reset_request. */
   qemuSystemResetRequest(): void {
+    if (this.#actions.reboot === 'stop') return this.exit({ code: EXIT_POWEROFF, cause: 'reset', message: 'the guest reset the machine' });
+    this.#reset = true;
+    this.#notify();
+  }
+
+  /** A processor shut down because it could not even deliver a double fault. */
+  tripleFault(status: ExitStatus): void {
+    this.#lastTripleFault = status;
+    if (this.#actions.tripleFault === 'stop') return this.exit(status);
     this.#reset = true;
     this.#notify();
   }

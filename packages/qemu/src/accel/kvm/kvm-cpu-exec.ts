@@ -114,7 +114,7 @@ function handleRareExit(cpu: CpuState, exit: KvmExit): number {
       cpu.halted = true;
       return EXCP_HLT;
     case KVM_EXIT_SHUTDOWN:
-      return stop(cpu, 'triple-fault', EXIT_GUEST_CRASH, 'the guest shut the processor down: triple fault');
+      return tripleFault(cpu);
     case KVM_EXIT_SYSTEM_EVENT:
       return systemEvent(cpu, exit.type, exit.data);
     case KVM_EXIT_INTERNAL_ERROR:
@@ -183,6 +183,13 @@ function failEntry(cpu: CpuState, reason: bigint): number {
   // Bit 31 marks an exit that is a failed entry; the low bits are the basic reason (SDM vol. 3C, 25.9.1).
   const invalidState = (reason & 0xffffn) === 33n ? ': the guest state is not what the hardware allows' : '';
   return stop(cpu, 'internal-error', EXIT_SOFTWARE, `KVM: entry failed, hardware error ${hex(reason)}${invalidState}`);
+}
+
+/** The registers are those of the instruction that faulted: shutdown changes none (SDM vol. 3C, 26.2, exit reason 2). */
+function tripleFault(cpu: CpuState): number {
+  const message = `triple fault on CPU ${cpu.index}: an exception could not be delivered, nor the double fault after it`;
+  cpu.runState.tripleFault({ code: EXIT_GUEST_CRASH, cause: 'triple-fault', message, state: dump(cpu) });
+  return EXCP_INTERRUPT;
 }
 
 /** Ends the machine with the registers as they are now. */

@@ -9,7 +9,7 @@ export class Port92State implements MemoryRegionOps {
   readonly impl = { min: 1, max: 1 } as const;
   readonly #a20: QemuIrq;
   readonly #resetLine: () => void;
-  #outport = 0;
+  #outport = PORT92_A20;
 
   constructor(a20: QemuIrq, resetLine: () => void) {
     this.#a20 = a20;
@@ -17,7 +17,7 @@ export class Port92State implements MemoryRegionOps {
   }
 
   reset(): void {
-    this.#outport = 0;
+    this.#outport = PORT92_A20;
   }
 
   read(): number {
