@@ -10,11 +10,13 @@ export {
   loadSegment, op_lds, op_les, op_lfs, op_lgs, op_lss, op_mov_seg_load, op_mov_seg_store, op_pop_seg, op_push_seg, op_rdfsbase,
   op_rdgsbase, op_swapgs, op_wrfsbase, op_wrgsbase,
 } from "./segment";
-// export { op_lgdt, op_lidt, op_lldt, op_ltr, op_sgdt, op_sidt, op_sldt, op_str } from "./tables";
+export { op_lgdt, op_lidt, op_lldt, op_ltr, op_sgdt, op_sidt, op_sldt, op_str } from "./tables";
 export { op_arpl, op_lar, op_lsl, op_verr, op_verw } from "./verify";
 export { divide128S, divide128U, mulHighU } from "./integer";
 export * from "./x87";
-// deliver
+export { deliver, deliverEvent } from "./deliver";
+export * from "./vmx";
+export * from "./system";
 export { op_cli, op_sti, op_pushf, op_popf, op_clac, op_stac } from "./flag-ops";
 export { op_int, op_int1, op_int3, op_into } from "./interrupt";
 export { op_iret } from "./iret";
