@@ -1,60 +1,19 @@
 /**
- * The decoder: prefixes, then one look-up in the flattened encoding table, then ModRM, displacement, immediate and
- * operands as the leaf says. SDM vol. 2A, chapter 2. It allocates nothing.
+ * The decoder: prefixes, one look-up in the flattened encoding table, then addressing, immediate and operands as the
+ * form found there says. SDM vol. 2A, chapter 2.
  *
- * Bytes are read without bounds checks and the length is compared with what was available afterwards; so near the end of
- * the array the bytes are first copied to a padded window.
+ * What differs from one instruction to the next is computed from packed words (packing.ts, addressing.ts), since branches
+ * on it would be mispredicted. Bytes are read without bounds checks, and the length is compared with what was available
+ * afterwards; near the end of the array they are first copied to a padded window. Two things look odd and are measured:
+ * decodeAt is one long function (cut in two it takes a sixth longer), and tables and constants are named again here
+ * (V8 folds constants of a module's own scope, but not imported ones; a quarter of the time).
  */
-import {
-  dispatchIndex,
-  GROUPS,
-  GROUP_SLOTS,
-  LEAF_FLAGS,
-  LEAF_IMMEDIATE,
-  LEAF_MEMORY_FORM,
-  LEAF_OPERAND_COUNT,
-  LEAF_OPERAND_SIZE,
-  LEAF_OPERANDS,
-  LEAF_REGISTER_FORM,
-  LEAF_ROW,
-  LEGACY,
-  OPERAND_CLASS,
-  OPERAND_FIXED,
-  OPERAND_MEMORY_SIZE,
-  OPERAND_SIZE,
-  OPERAND_SOURCE,
-  ROW_MNEMONIC,
-  VEX,
-} from './dispatch.ts';
-import {
-  OP_FAR,
-  OP_IMM,
-  OP_MEM,
-  OP_NONE,
-  OP_REG,
-  OP_REL,
-  PFX_ADDRSIZE,
-  PFX_LOCK,
-  PFX_OPSIZE,
-  PFX_REP,
-  PFX_REPNE,
-  PFX_REX,
-  PFX_VEX,
-  RC_GPR,
-  RC_GPR_HIGH,
-  type Instruction,
-} from './instruction.ts';
-import {
-  LEAF_BY_ADDRESS_SIZE,
-  LEAF_BY_REX_B,
-  LEAF_LOCK,
-  LEAF_MOD3,
-  LEAF_MODRM,
-  LEAF_REP_IN_OPCODE,
-  LEAF_VSIB,
-  LEAF_VVVV,
-} from './leaf.ts';
-import * as source from './operand.ts';
+import * as addressing from './addressing.ts';
+import * as dispatch from './dispatch.ts';
+import * as instruction from './instruction.ts';
+import type { Instruction, Operand } from './instruction.ts';
+import * as kinds from './operand.ts';
+import * as packing from './packing.ts';
 
 /** Undefined opcode: #UD. */
 export const DECODE_INVALID = -1;
@@ -63,34 +22,44 @@ export const DECODE_TOO_LONG = -2;
 /** The instruction goes on beyond `end`. */
 export const DECODE_TRUNCATED = -3;
 
+const { LEGACY, VEX, SLOTS, SELECT, FORM_DATA } = dispatch;
+const { ADDRESSING, SEGMENT_OF_BASE, ADDRESSING_SIB } = addressing;
+const { PFX_LOCK, PFX_REP, PFX_REPNE, PFX_OPSIZE, PFX_ADDRSIZE, PFX_REX, PFX_VEX } = instruction;
+const { OP_NONE, OP_REG, RC_GPR, RC_GPR_HIGH, RC_SEG, RC_CR, RC_DR } = instruction;
+const { FORM_WORDS, FORM_MODRM, FORM_LOCK, FORM_REP_IN_OPCODE, FORM_VVVV, FORM_VSIB, FORM_MOD3 } = packing;
+const { FORM_BY_ADDRESS_SIZE, FORM_BY_REX_B, FORM_IRREGULAR_IMMEDIATE, FORM_BYTE_REGISTER } = packing;
+const { FORM_SYSTEM_REGISTER, FORM_IS4 } = packing;
+const { IMM_64, IMM_U16_U8, IMM_FAR16, IMM_FAR32, IMM_MOFFS } = kinds;
+const SEGMENT_DS = 3;
+const FORM_CHOICE = FORM_BY_ADDRESS_SIZE | FORM_BY_REX_B | FORM_MOD3;
+const FORM_RARE = FORM_IRREGULAR_IMMEDIATE | FORM_BYTE_REGISTER | FORM_SYSTEM_REGISTER | FORM_IS4;
+
 const MAX_LENGTH = 15;
 /** Bytes that may be looked at from the start: 15 of prefixes and opcode, then at most 3 + 2 + 4 + 8. */
 const WINDOW = 32;
-const paddedWindow = new Uint8Array(2 * WINDOW);
+const paddedWindow = new Uint8Array(WINDOW);
 
 /** Kinds of prefix bytes. */
-const P_REX = 1;
-const P_SEG = 2; // P_SEG + segment number
-const P_OPSIZE = 8;
-const P_ADDRSIZE = 9;
-const P_LOCK = 10;
-const P_REPNE = 11;
-const P_REP = 12;
+const P_SEGMENT = 1; // P_SEGMENT + segment number
+const P_OPSIZE = 7;
+const P_ADDRSIZE = 8;
+const P_LOCK = 9;
+const P_REPNE = 10;
+const P_REP = 11;
 
-function prefixTable(mode64: boolean): Uint8Array {
+function prefixTable(): Uint8Array {
   const table = new Uint8Array(256);
-  [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65].forEach((byte, segment) => (table[byte] = P_SEG + segment));
+  [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65].forEach((byte, segment) => (table[byte] = P_SEGMENT + segment));
   table[0x66] = P_OPSIZE;
   table[0x67] = P_ADDRSIZE;
   table[0xf0] = P_LOCK;
   table[0xf2] = P_REPNE;
   table[0xf3] = P_REP;
-  if (mode64) table.fill(P_REX, 0x40, 0x50);
   return table;
 }
 
-const PREFIXES_LEGACY: Uint8Array = prefixTable(false);
-const PREFIXES_64: Uint8Array = prefixTable(true);
+/** Legacy prefixes. */
+const PREFIX: Uint8Array = prefixTable();
 
 /**
  * Decodes one instruction.
@@ -103,439 +72,288 @@ const PREFIXES_64: Uint8Array = prefixTable(true);
  * @returns the length, or DECODE_INVALID, DECODE_TOO_LONG or DECODE_TRUNCATED
  */
 export function decode(bytes: Uint8Array, offset: number, end: number, mode: 16 | 32 | 64, out: Instruction): number {
-  let result = 0;
-  if (offset + WINDOW <= bytes.length) {
-    result = decodeUnbounded(bytes, offset, mode, out);
-  } else {
-    for (let i = 0; i < WINDOW; i++) {
-      paddedWindow[i] = offset + i < bytes.length ? (bytes[offset + i] as number) : 0;
-    }
-    result = decodeUnbounded(paddedWindow, 0, mode, out);
-  }
+  const size = bytes.length;
+  const result = offset + WINDOW <= size ? decodeAt(bytes, offset, mode, out) : decodeNearEnd(bytes, offset, mode, out);
   const used = result < 0 ? -result : result;
-  const available = (end < bytes.length ? end : bytes.length) - offset;
+  const available = (end < size ? end : size) - offset;
   if (used > MAX_LENGTH || used > available) return available < MAX_LENGTH ? DECODE_TRUNCATED : DECODE_TOO_LONG;
   return result < 0 ? DECODE_INVALID : result;
 }
 
+function decodeNearEnd(bytes: Uint8Array, offset: number, mode: 16 | 32 | 64, out: Instruction): number {
+  for (let i = 0; i < WINDOW; i++) {
+    paddedWindow[i] = offset + i < bytes.length ? (bytes[offset + i] as number) : 0;
+  }
+  return decodeAt(paddedWindow, 0, mode, out);
+}
+
 /** As decode, without an end: the length, or minus the number of bytes that showed the instruction to be invalid. */
-function decodeUnbounded(bytes: Uint8Array, start: number, mode: 16 | 32 | 64, out: Instruction): number {
-  const mode64 = mode === 64;
-  const kinds = mode64 ? PREFIXES_64 : PREFIXES_LEGACY;
-  let p = start;
-  let byte = bytes[p++] as number;
-  let rex = 0;
+function decodeAt(bytes: Uint8Array, start: number, mode: 16 | 32 | 64, out: Instruction): number {
+  const mode64 = mode === 64 ? 1 : 0;
+  let p = start + 1;
+  let byte = bytes[start] as number;
   let prefixes = 0;
   let mandatory = 0;
   let segment = -1;
-  let kind = kinds[byte] as number;
-  while (kind !== 0) {
-    if (kind === P_REX) {
-      rex = byte;
-    } else {
-      rex = 0; // a REX that is not right before the opcode is ignored
-      switch (kind) {
-        case P_OPSIZE:
-          prefixes |= PFX_OPSIZE;
-          break;
-        case P_ADDRSIZE:
-          prefixes |= PFX_ADDRSIZE;
-          break;
-        case P_LOCK:
-          prefixes |= PFX_LOCK;
-          break;
-        case P_REPNE:
-          prefixes = (prefixes & ~PFX_REP) | PFX_REPNE;
-          mandatory = 3;
-          break;
-        case P_REP:
-          prefixes = (prefixes & ~PFX_REPNE) | PFX_REP;
-          mandatory = 2;
-          break;
-        default:
-          // In 64-bit mode only FS and GS are overrides (SDM vol. 1, 3.4.2.1).
-          if (!mode64 || kind >= P_SEG + 4) segment = kind - P_SEG;
+  let kind = PREFIX[byte] as number;
+  let rex = 0;
+  for (;;) {
+    while (kind !== 0) {
+      if (kind >= P_REPNE) {
+        prefixes = (prefixes & ~(PFX_REP | PFX_REPNE)) | (kind === P_REP ? PFX_REP : PFX_REPNE);
+        mandatory = kind === P_REP ? 2 : 3;
+      } else if (kind >= P_OPSIZE) {
+        prefixes |= kind === P_OPSIZE ? PFX_OPSIZE : kind === P_ADDRSIZE ? PFX_ADDRSIZE : PFX_LOCK;
+      } else if (mode64 === 0 || kind >= P_SEGMENT + 4) {
+        // In 64-bit mode only FS and GS are overrides (SDM vol. 1, 3.4.2.1).
+        segment = kind - P_SEGMENT;
       }
+      if (p - start >= MAX_LENGTH) return -(MAX_LENGTH + 1);
+      byte = bytes[p++] as number;
+      kind = PREFIX[byte] as number;
     }
+    if (mode64 === 0 || (byte & 0xf0) !== 0x40) break;
+    rex = byte;
     if (p - start >= MAX_LENGTH) return -(MAX_LENGTH + 1);
     byte = bytes[p++] as number;
-    kind = kinds[byte] as number;
+    kind = PREFIX[byte] as number;
+    if (kind === 0 && (byte & 0xf0) !== 0x40) break;
+    rex = 0; // a REX that is not right before the opcode is ignored
   }
-  const small = (prefixes & PFX_OPSIZE) !== 0;
+  let operandSize = 4;
+  let context = 3;
+  if (mode64 === 1) {
+    const wide = (rex >> 3) & 1;
+    const small = (prefixes >> 3) & 1 & ~wide; // PFX_OPSIZE
+    context = 3 + wide - small;
+    operandSize = (4 << wide) >> small;
+  } else {
+    context = ((prefixes & PFX_OPSIZE) === 0) === (mode === 32) ? 1 : 0;
+    operandSize = 2 << context;
+  }
   const addressSize = (prefixes & PFX_ADDRSIZE) === 0 ? mode >> 3 : mode === 32 ? 2 : 4;
+  let opcode = byte;
+  let vvvv = 0;
+  let entry = 0;
+  let vectorLength = 0;
+  if ((byte & 0xfe) === 0xc4 && (mode64 === 1 || (bytes[p] as number) >= 0xc0)) {
+    if ((prefixes & (PFX_OPSIZE | PFX_LOCK | PFX_REP | PFX_REPNE)) !== 0 || rex !== 0) return start - p;
+    prefixes |= PFX_VEX;
+    const high = bytes[p++] as number;
+    let low = high;
+    let map = 1;
+    rex = (high & 0x80) === 0 ? 0x44 : 0x40;
+    if (byte === 0xc4) {
+      low = bytes[p++] as number;
+      map = high & 31;
+      rex |= ((~high >> 5) & 3) | ((low >> 4) & 8);
+      if (map === 0 || map > 3) return start - p;
+    }
+    const wide = (rex >> 3) & 1;
+    if (mode64 === 0) rex = 0x40; // eight registers: B is ignored
+    opcode = bytes[p++] as number;
+    vectorLength = (low >> 2) & 1;
+    vvvv = (~low >> 3) & 15;
+    operandSize = 4 << (mode64 & wide);
+    context = (mode64 << 2) | (wide << 1) | vectorLength;
+    entry = VEX[(context << 12) | ((low & 3) << 10) | (map << 8) | opcode] as number;
+  } else {
+    if (byte === 0x0f) {
+      byte = bytes[p++] as number;
+      opcode = 0x100 | byte;
+      if ((byte & 0xfd) === 0x38) opcode = ((byte << 7) & 0x100) | 0x200 | (bytes[p++] as number);
+    }
+    if (mandatory === 0) mandatory = (prefixes >> 3) & 1; // PFX_OPSIZE
+    entry = LEGACY[(context << 12) | (mandatory << 10) | opcode] as number;
+    if (rex !== 0) prefixes |= PFX_REX;
+  }
+  let modrm = bytes[p] as number;
+  let form = SLOTS[(entry >> 2) + (SELECT[((entry & 3) << 8) | modrm] as number)] as number;
+  if (form < 0) return start - p - ((entry & 3) === 0 ? 0 : 1);
+  let at = form * FORM_WORDS;
+  let flags = FORM_DATA[at] as number;
+  if ((flags & FORM_CHOICE) !== 0) {
+    if ((flags & FORM_MOD3) !== 0) modrm |= 0xc0;
+    else form = SLOTS[(entry >> 2) + ((flags & FORM_BY_REX_B) === 0 ? addressSize >> 2 : rex & 1)] as number;
+    at = form * FORM_WORDS;
+    flags = FORM_DATA[at] as number;
+  }
+  p += flags & FORM_MODRM;
+  modrm |= ((flags & FORM_MODRM) - 1) & 0xc0; // without the byte as if for a register
+  const names = FORM_DATA[at + 1] as number;
+  const settledSize = (flags >> 16) & 15;
+  if ((flags & FORM_REP_IN_OPCODE) !== 0) prefixes &= ~(PFX_REP | PFX_REPNE);
   out.mode = mode;
+  out.prefixes = prefixes;
   out.segmentOverride = segment;
   out.addressSize = addressSize;
-  let operandSize = small === (mode === 16) ? 4 : 2;
-  let context = operandSize >> 2;
-  if (mode64) {
-    if ((rex & 8) !== 0) operandSize = 8;
-    context = operandSize === 8 ? 4 : 2 + context;
-  }
-  let map = 0;
-  if (byte === 0x0f) {
-    byte = bytes[p++] as number;
-    map = 1;
-    if (byte === 0x38 || byte === 0x3a) {
-      map = byte === 0x38 ? 2 : 3;
-      byte = bytes[p++] as number;
-    }
-  } else if ((byte & 0xfe) === 0xc4 && (mode64 || (bytes[p] as number) >= 0xc0)) {
-    if ((prefixes & (PFX_OPSIZE | PFX_LOCK | PFX_REP | PFX_REPNE)) !== 0 || rex !== 0) return start - p;
-    out.prefixes = prefixes | PFX_VEX;
-    return decodeVex(bytes, start, p, byte, mode64, out);
-  }
-  if (mandatory === 0 && small) mandatory = 1;
-  out.prefixes = rex === 0 ? prefixes : prefixes | PFX_REX;
-  out.vectorLength = 0;
-  const entry = LEGACY[dispatchIndex(context, mandatory, map, byte)] as number;
-  return finish(bytes, start, p, entry, byte, rex, operandSize, 0, out);
-}
-
-/** VEX prefixes (SDM vol. 2A, 2.3.5); `p` is after the C4 or C5. */
-function decodeVex(bytes: Uint8Array, start: number, p: number, escape: number, mode64: boolean, out: Instruction): number {
-  // Bits of the two payload bytes: R X B m-mmmm, W vvvv L pp; R X B and vvvv inverted.
-  const high = bytes[p++] as number;
-  let low = high;
-  let map = 1;
-  let rex = (high & 0x80) === 0 ? 0x44 : 0x40;
-  if (escape === 0xc4) {
-    low = bytes[p++] as number;
-    map = high & 31;
-    rex |= ((~high >> 5) & 3) | ((low >> 4) & 8);
-    if (map === 0 || map > 3) return start - p;
-  }
-  const vectorLength = (low >> 2) & 1;
-  const wide = (rex >> 3) & 1;
-  const vvvv = (~low >> 3) & 15;
-  if (!mode64) rex = 0x40; // eight registers: B is ignored
-  const pp = low & 3;
-  const opcode = bytes[p++] as number;
   out.vectorLength = vectorLength;
-  const context = (mode64 ? 4 : 0) | (wide << 1) | vectorLength;
-  const entry = VEX[dispatchIndex(context, pp, map, opcode)] as number;
-  const operandSize = mode64 && wide === 1 ? 8 : 4;
-  return finish(bytes, start, p, entry, opcode, rex, operandSize, vvvv, out);
-}
-
-/** Chooses the leaf of an entry and fills the instruction; `p` is after the opcode. */
-function finish(
-  bytes: Uint8Array,
-  start: number,
-  p: number,
-  entry: number,
-  opcode: number,
-  rex: number,
-  operandSize: number,
-  vvvv: number,
-  out: Instruction,
-): number {
-  let leaf = entry;
-  let modrm = 0;
-  if (entry < 0) {
-    if (entry === -1) return start - p;
-    modrm = bytes[p] as number;
-    const slot = modrm < 0xc0 ? (modrm >> 3) & 7 : modrm - 0xb8;
-    leaf = GROUPS[(-2 - entry) * GROUP_SLOTS + slot] as number;
-    if (leaf < 0) return start - p - 1;
-  }
-  let flags = LEAF_FLAGS[leaf] as number;
-  if ((flags & (LEAF_BY_ADDRESS_SIZE | LEAF_BY_REX_B)) !== 0) {
-    if ((flags & LEAF_BY_REX_B) !== 0) leaf += rex & 1;
-    else leaf += out.addressSize >> 2;
-    flags = LEAF_FLAGS[leaf] as number;
-  }
-  let form = LEAF_REGISTER_FORM[leaf] as number;
-  if ((flags & LEAF_MODRM) !== 0) {
-    modrm = bytes[p++] as number;
-    if ((flags & LEAF_MOD3) !== 0) modrm |= 0xc0;
-    if (modrm < 0xc0) {
-      form = LEAF_MEMORY_FORM[leaf] as number;
-      p = out.addressSize === 2 ? memory16(bytes, p, modrm, out) : memory(bytes, p, modrm, rex, out);
-    }
-  } else {
-    modrm = 0xc0;
-  }
-  const row = LEAF_ROW[leaf] as number;
-  out.row = row;
   out.form = form;
-  out.mnemonic = ROW_MNEMONIC[row] as number;
-  const settled = LEAF_OPERAND_SIZE[leaf] as number;
-  out.operandSize = settled === 0 ? operandSize : settled;
-  if ((flags & LEAF_REP_IN_OPCODE) !== 0) out.prefixes &= ~(PFX_REP | PFX_REPNE);
-  const immediateKind = LEAF_IMMEDIATE[leaf] as number;
-  if (immediateKind !== source.IMM_NONE) p = immediate(bytes, p, immediateKind, out);
+  out.row = names & 0xffff;
+  out.mnemonic = names >> 16;
+  out.operandSize = settledSize === 0 ? operandSize : settledSize;
+  out.operandCount = flags >> 20;
+  if (modrm < 0xc0) {
+    p = memoryOperand(bytes, p, modrm, rex, out);
+  } else {
+    out.memBase = -1;
+    out.memIndex = -1;
+  }
+  const immediate = FORM_DATA[at + 2] as number;
+  let value = 0;
+  if (immediate !== 0) {
+    const extend = immediate >> 4;
+    value = ((read32(bytes, p) & (FORM_DATA[at + 3] as number)) << extend) >> extend;
+    out.immLo = value;
+    out.immHi = value >> 31;
+    p += immediate & 15;
+  }
+  const operands = out.operands;
+  const fields =
+    (modrm & 7) | ((rex & 1) << 3) | ((modrm & 0x38) << 1) | ((rex & 4) << 5) |
+    ((opcode & 7) << 8) | ((rex & 1) << 11) | ((mode64 === 1 ? vvvv : vvvv & 7) << 12);
+  fillOperand(operands[0], FORM_DATA[at + 4] as number, fields);
+  fillOperand(operands[1], FORM_DATA[at + 5] as number, fields);
+  if (flags >> 20 > 2) {
+    fillOperand(operands[2], FORM_DATA[at + 6] as number, fields);
+    fillOperand(operands[3], FORM_DATA[at + 7] as number, fields);
+  } else {
+    operands[2].kind = OP_NONE;
+    operands[3].kind = OP_NONE;
+  }
+  if ((flags & FORM_RARE) !== 0) {
+    if ((flags & FORM_BYTE_REGISTER) !== 0 && rex === 0) highByteRegisters(out);
+    if ((flags & FORM_IRREGULAR_IMMEDIATE) !== 0) p = irregularImmediate(bytes, p - (immediate & 15), immediate, out);
+    if ((flags & FORM_IS4) !== 0) operands[3].reg = (value >> 4) & (mode64 === 1 ? 15 : 7);
+    if ((flags & FORM_SYSTEM_REGISTER) !== 0 && !systemRegistersExist(out)) return start - p;
+  }
   out.length = p - start;
-  if (!operands(leaf, opcode, modrm, rex, vvvv, out)) return start - p;
-  if ((out.prefixes & (PFX_LOCK | PFX_VEX)) !== 0 && !prefixesLegal(leaf, modrm, vvvv, out)) return start - p;
+  if ((prefixes & (PFX_LOCK | PFX_VEX)) !== 0 && !prefixesLegal(flags, modrm, vvvv, out)) return start - p;
   return p - start;
 }
 
-/** LOCK only on a memory destination; VEX.vvvv 1111 where it is no operand; gathers with three different registers. */
-function prefixesLegal(leaf: number, modrm: number, vvvv: number, out: Instruction): boolean {
-  const flags = LEAF_FLAGS[leaf] as number;
-  if ((out.prefixes & PFX_LOCK) !== 0) return (flags & LEAF_LOCK) !== 0 && modrm < 0xc0;
-  if ((flags & LEAF_VVVV) === 0 && vvvv !== 0) return false;
-  if ((flags & LEAF_VSIB) === 0) return true;
-  // The rm field 4 is the SIB byte, without which there is no vector index (SDM vol. 2A, 2.3.12).
-  if ((modrm & 7) !== 4 || out.addressSize === 2) return false;
-  return vectorIndex(leaf, out);
-}
-
-/** Turns the general index register that was decoded into the vector one of the same number. */
-function vectorIndex(leaf: number, out: Instruction): boolean {
-  const destination = out.operands[0].reg;
-  const mask = out.operands[2].reg;
-  const index = out.memIndex < 0 ? 4 : out.memIndex;
-  out.memIndex = index;
-  out.memIndexSize = OPERAND_SIZE[leaf * LEAF_OPERANDS + 1] as number;
-  return destination !== mask && destination !== index && mask !== index;
-}
-
-function read16(bytes: Uint8Array, p: number): number {
-  return (bytes[p] as number) | ((bytes[p + 1] as number) << 8);
-}
-
 function read32(bytes: Uint8Array, p: number): number {
-  return read16(bytes, p) | (read16(bytes, p + 2) << 16);
+  const low = (bytes[p] as number) | ((bytes[p + 1] as number) << 8);
+  return low | ((bytes[p + 2] as number) << 16) | ((bytes[p + 3] as number) << 24);
 }
 
-const BP = 5;
-const SS = 2;
-const DS = 3;
-/** Base and index of 16-bit addressing (SDM vol. 2A, table 2-1). */
-const BASE_16: Int8Array = Int8Array.of(3, 3, BP, BP, 6, 7, BP, 3);
-const INDEX_16: Int8Array = Int8Array.of(6, 7, 6, 7, -1, -1, -1, -1);
-
-/** Memory operand of 16-bit addressing; returns the position behind it. */
-function memory16(bytes: Uint8Array, p: number, modrm: number, out: Instruction): number {
-  const rm = modrm & 7;
-  const mod = modrm >> 6;
-  let base = BASE_16[rm] as number;
-  let disp = 0;
-  if (mod === 1) {
-    disp = ((bytes[p++] as number) << 24) >> 24;
-  } else if (mod === 2 || rm === 6) {
-    disp = (read16(bytes, p) << 16) >> 16;
-    p += 2;
-    if (mod === 0) base = -1;
-  }
-  out.memBase = base;
-  out.memIndex = INDEX_16[rm] as number;
-  out.memScale = 0;
-  out.memIndexSize = 0;
-  out.dispLo = disp;
-  out.dispHi = disp >> 31;
-  out.memSegment = out.segmentOverride >= 0 ? out.segmentOverride : base === BP ? SS : DS;
-  return p;
-}
-
-/** Memory operand of 32-bit and 64-bit addressing (SDM vol. 2A, tables 2-2 and 2-3, 2.2.1.6). */
-function memory(bytes: Uint8Array, p: number, modrm: number, rex: number, out: Instruction): number {
-  const mod = modrm >> 6;
-  let low = modrm & 7;
-  let base = low | ((rex & 1) << 3);
-  let index = -1;
+/** Memory operand; returns the position behind it. */
+function memoryOperand(bytes: Uint8Array, p: number, modrm: number, rex: number, out: Instruction): number {
+  const kind = out.addressSize === 2 ? 0 : out.mode === 64 ? 512 : 256;
+  const word = ADDRESSING[kind | modrm] as number;
+  let base = ((word << 26) >> 26) | ((rex << 3) & (word >> 3) & 8);
+  let index = (word << 20) >> 28;
   let scale = 0;
-  if (low === 4) {
+  let size = (word >> 13) & 7;
+  if ((word & ADDRESSING_SIB) !== 0) {
     const sib = bytes[p++] as number;
-    low = sib & 7;
-    base = low | ((rex & 1) << 3);
+    base = (sib & 7) | ((rex & 1) << 3);
     index = ((sib >> 3) & 7) | ((rex & 2) << 2);
     if (index === 4) index = -1;
     scale = sib >> 6;
-    if (mod === 0 && low === 5) base = -1;
-  } else if (mod === 0 && low === 5) {
-    base = out.mode === 64 ? 16 : -1;
+    if ((sib & 7) === 5 && modrm < 0x40) {
+      base = -1;
+      size = 4;
+    }
   }
+  const extend = (word >> 16) & 31;
   let disp = 0;
-  if (mod === 1) {
-    disp = ((bytes[p++] as number) << 24) >> 24;
-  } else if (mod === 2 || (mod === 0 && low === 5)) {
-    disp = read32(bytes, p);
-    p += 4;
-  }
+  if (size !== 0) disp = ((size === 1 ? (bytes[p] as number) : read32(bytes, p)) << extend) >> extend;
   out.memBase = base;
   out.memIndex = index;
   out.memScale = scale;
   out.memIndexSize = 0;
   out.dispLo = disp;
   out.dispHi = disp >> 31;
-  out.memSegment = out.segmentOverride >= 0 ? out.segmentOverride : base === 4 || base === BP ? SS : DS;
-  return p;
-}
-
-function setImmediate(out: Instruction, value: number): void {
-  out.immLo = value;
-  out.immHi = value >> 31;
-}
-
-/** Reads the immediate; returns the position behind it. */
-function immediate(bytes: Uint8Array, p: number, kind: number, out: Instruction): number {
-  switch (kind) {
-    case source.IMM_U8:
-      setImmediate(out, bytes[p] as number);
-      return p + 1;
-    case source.IMM_S8:
-      setImmediate(out, ((bytes[p] as number) << 24) >> 24);
-      return p + 1;
-    case source.IMM_U16:
-      setImmediate(out, read16(bytes, p));
-      return p + 2;
-    case source.IMM_S16:
-      setImmediate(out, (read16(bytes, p) << 16) >> 16);
-      return p + 2;
-    case source.IMM_S32:
-      setImmediate(out, read32(bytes, p));
-      return p + 4;
-    case source.IMM_64:
-      out.immLo = read32(bytes, p);
-      out.immHi = read32(bytes, p + 4);
-      return p + 8;
-    case source.IMM_U16_U8:
-      setImmediate(out, read16(bytes, p));
-      out.imm2 = bytes[p + 2] as number;
-      return p + 3;
-    case source.IMM_FAR16:
-      setImmediate(out, read16(bytes, p));
-      out.imm2 = read16(bytes, p + 2);
-      return p + 4;
-    case source.IMM_FAR32:
-      out.immLo = read32(bytes, p);
-      out.immHi = 0;
-      out.imm2 = read16(bytes, p + 4);
-      return p + 6;
-    case source.IMM_MOFFS:
-      return memoryOffset(bytes, p, out);
-    default:
-      setImmediate(out, 1); // IMM_ONE
-      return p;
-  }
-}
-
-/** MOV's memory offset, as wide as an address. */
-function memoryOffset(bytes: Uint8Array, p: number, out: Instruction): number {
-  const size = out.addressSize;
-  out.memBase = -1;
-  out.memIndex = -1;
-  out.memScale = 0;
-  out.memIndexSize = 0;
-  out.dispLo = size === 2 ? read16(bytes, p) : read32(bytes, p);
-  out.dispHi = size === 8 ? read32(bytes, p + 4) : 0;
-  out.memSegment = out.segmentOverride >= 0 ? out.segmentOverride : DS;
+  out.memSegment = out.segmentOverride >= 0 ? out.segmentOverride : (SEGMENT_OF_BASE[base + 1] as number);
   return p + size;
+}
+
+function fillOperand(operand: Operand, word: number, fields: number): void {
+  operand.kind = word & 7;
+  operand.regClass = (word >> 3) & 7;
+  operand.size = (word >> 6) & 0x3ff;
+  operand.reg = ((fields >> ((word >> 16) & 31)) & (word >> 21) & 15) + (word >> 25);
+}
+
+/** Without REX the byte registers 4 to 7 are AH, CH, DH, BH. */
+function highByteRegisters(out: Instruction): void {
+  for (let i = 0; i < 2; i++) {
+    const operand = out.operands[i as 0 | 1];
+    if (operand.kind === OP_REG && operand.regClass === RC_GPR && operand.size === 1 && operand.reg >= 4) {
+      operand.regClass = RC_GPR_HIGH;
+      operand.reg -= 4;
+    }
+  }
 }
 
 /** Control registers that exist: 0, 2, 3, 4, 8. */
 const CONTROL_REGISTERS = 0x11d;
 
-/** Fills the operands; false if a register does not exist. */
-function operands(leaf: number, opcode: number, modrm: number, rex: number, vvvv: number, out: Instruction): boolean {
-  const count = LEAF_OPERAND_COUNT[leaf] as number;
-  const first = leaf * LEAF_OPERANDS;
-  out.operandCount = count;
-  for (let i = 0; i < LEAF_OPERANDS; i++) {
-    const operand = out.operands[i as 0 | 1 | 2 | 3];
-    if (i >= count) {
-      operand.kind = OP_NONE;
-      continue;
-    }
-    const spec = first + i;
-    let reg = 0;
-    let regClass = OPERAND_CLASS[spec] as number;
-    let kind = OP_REG;
-    let size = OPERAND_SIZE[spec] as number;
-    switch (OPERAND_SOURCE[spec]) {
-      case source.SRC_RM:
-        reg = (modrm & 7) | ((rex & 1) << 3);
-        if (modrm < 0xc0) kind = OP_MEM;
-        break;
-      case source.SRC_RM8:
-        reg = (modrm & 7) | ((rex & 1) << 3);
-        if (modrm < 0xc0) kind = OP_MEM;
-        else if (rex === 0 && reg >= 4) {
-          reg -= 4;
-          regClass = RC_GPR_HIGH;
-        }
-        break;
-      case source.SRC_RM_PLAIN:
-        reg = modrm & 7;
-        if (modrm < 0xc0) kind = OP_MEM;
-        break;
-      case source.SRC_REG:
-        reg = ((modrm >> 3) & 7) | ((rex & 4) << 1);
-        break;
-      case source.SRC_REG8:
-        reg = ((modrm >> 3) & 7) | ((rex & 4) << 1);
-        if (rex === 0 && reg >= 4) {
-          reg -= 4;
-          regClass = RC_GPR_HIGH;
-        }
-        break;
-      case source.SRC_REG_PLAIN:
-        reg = (modrm >> 3) & 7;
-        break;
-      case source.SRC_OPCODE:
-        reg = (opcode & 7) | ((rex & 1) << 3);
-        break;
-      case source.SRC_OPCODE8:
-        reg = (opcode & 7) | ((rex & 1) << 3);
-        if (rex === 0 && reg >= 4) {
-          reg -= 4;
-          regClass = RC_GPR_HIGH;
-        }
-        break;
-      case source.SRC_VVVV:
-        reg = out.mode === 64 ? vvvv : vvvv & 7;
-        break;
-      case source.SRC_IS4:
-        reg = (out.immLo >> 4) & (out.mode === 64 ? 15 : 7);
-        break;
-      case source.SRC_FIXED:
-        reg = OPERAND_FIXED[spec] as number;
-        break;
-      case source.SRC_IMM:
-      case source.SRC_IMM2:
-        kind = OP_IMM;
-        break;
-      case source.SRC_REL:
-        kind = OP_REL;
-        break;
-      case source.SRC_FAR:
-        kind = OP_FAR;
-        break;
-      case source.SRC_MOFFS:
-        kind = OP_MEM;
-        break;
-      default:
-        reg = systemRegister(OPERAND_SOURCE[spec] as number, modrm, rex);
-        if (reg < 0) return false;
-    }
-    if (kind !== OP_REG) {
-      regClass = RC_GPR;
-      reg = 0;
-      if (kind === OP_MEM) size = OPERAND_MEMORY_SIZE[spec] as number;
-    }
-    operand.kind = kind;
-    operand.size = size;
-    operand.regClass = regClass;
-    operand.reg = reg;
+/** Segment registers 6 and 7, CS as a destination, control registers such as 1 and debug registers above 7 do not exist. */
+function systemRegistersExist(out: Instruction): boolean {
+  for (let i = 0; i < 2; i++) {
+    const { kind, regClass, reg } = out.operands[i as 0 | 1];
+    if (kind !== OP_REG) continue;
+    if (regClass === RC_SEG && (reg > 5 || (reg === 1 && i === 0))) return false;
+    if (regClass === RC_CR && ((CONTROL_REGISTERS >> reg) & 1) === 0) return false;
+    if (regClass === RC_DR && reg > 7) return false;
   }
   return true;
 }
 
-/** Segment, control or debug register in ModRM.reg, or -1 if it does not exist. */
-function systemRegister(from: number, modrm: number, rex: number): number {
-  const reg = (modrm >> 3) & 7;
-  const extended = reg | ((rex & 4) << 1);
-  switch (from) {
-    case source.SRC_SEG:
-      return reg <= 5 ? reg : -1;
-    case source.SRC_SEG_LOAD:
-      return reg <= 5 && reg !== 1 ? reg : -1;
-    case source.SRC_CR:
-      return ((CONTROL_REGISTERS >> extended) & 1) === 1 ? extended : -1;
-    default:
-      return extended <= 7 ? extended : -1;
+/** Immediates other than one sign-extended or zero-extended integer of at most 32 bits. */
+function irregularImmediate(bytes: Uint8Array, p: number, kind: number, out: Instruction): number {
+  const value = read32(bytes, p);
+  switch (kind) {
+    case IMM_64:
+      out.immLo = value;
+      out.immHi = read32(bytes, p + 4);
+      return p + 8;
+    case IMM_U16_U8:
+      out.immLo = value & 0xffff;
+      out.immHi = 0;
+      out.imm2 = (value >> 16) & 0xff;
+      return p + 3;
+    case IMM_FAR16:
+      out.immLo = value & 0xffff;
+      out.immHi = 0;
+      out.imm2 = value >>> 16;
+      return p + 4;
+    case IMM_FAR32:
+      out.immLo = value;
+      out.immHi = 0;
+      out.imm2 = (bytes[p + 4] as number) | ((bytes[p + 5] as number) << 8);
+      return p + 6;
+    case IMM_MOFFS:
+      out.memScale = 0;
+      out.memIndexSize = 0;
+      out.memSegment = out.segmentOverride >= 0 ? out.segmentOverride : SEGMENT_DS;
+      out.dispLo = out.addressSize === 2 ? value & 0xffff : value;
+      out.dispHi = out.addressSize === 8 ? read32(bytes, p + 4) : 0;
+      return p + out.addressSize;
+    default: // IMM_ONE
+      out.immLo = 1;
+      out.immHi = 0;
+      return p;
   }
+}
+
+/** LOCK only on a memory destination; VEX.vvvv 1111 where it is no operand; gathers with three different registers. */
+function prefixesLegal(flags: number, modrm: number, vvvv: number, out: Instruction): boolean {
+  if ((out.prefixes & PFX_LOCK) !== 0) return (flags & FORM_LOCK) !== 0;
+  if ((flags & FORM_VVVV) === 0 && vvvv !== 0) return false;
+  if ((flags & FORM_VSIB) === 0) return true;
+  // The rm field 4 is the SIB byte, without which there is no vector index (SDM vol. 2A, 2.3.12).
+  return (modrm & 7) === 4 && out.addressSize !== 2 && vectorIndex(out);
+}
+
+/** Turns the general index register that was decoded into the vector one of the same number. */
+function vectorIndex(out: Instruction): boolean {
+  const destination = out.operands[0].reg;
+  const mask = out.operands[2].reg;
+  const index = out.memIndex < 0 ? 4 : out.memIndex;
+  out.memIndex = index;
+  out.memIndexSize = FORM_DATA[out.form * FORM_WORDS + 3] as number;
+  return destination !== mask && destination !== index && mask !== index;
 }

@@ -1,7 +1,7 @@
 /** The forms of the encoding table: what an engine must implement, and keys that tie decoded instructions to it. */
 import { FORMS } from './dispatch.ts';
+import type { Form } from './form.ts';
 import type { Instruction } from './instruction.ts';
-import type { Form } from './leaf.ts';
 
 /** Every row x operand size x register or memory. `Instruction.form` is the position. */
 export function forms(): readonly Form[] {

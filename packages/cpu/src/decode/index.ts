@@ -8,7 +8,7 @@
 export { decode, DECODE_INVALID, DECODE_TOO_LONG, DECODE_TRUNCATED } from './decoder.ts';
 export { formKey, forms } from './forms.ts';
 export * from './instruction.ts';
-export type { Form, FormOperand } from './leaf.ts';
+export type { Form, FormOperand } from './form.ts';
 export type { OperandNotation } from './operand.ts';
 export type { EncodingRow } from './row.ts';
 export { MNEMONIC_INDEX, mnemonicIndex, MNEMONICS, ROWS } from './table/index.ts';

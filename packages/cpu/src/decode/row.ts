@@ -15,6 +15,7 @@
  * - Attributes: `lock` allowed; `i64` not in 64-bit mode; `m64` only there; `d64` operand size defaults to 64 there,
  *   `f64` is forced to it; `o16` `o32` `o64` only with these operand sizes; `a16` `a32` `a64` only with that address size;
  *   `z` REX.W does not matter; `sz` operand size matters though no operand shows it; `reg` ModRM.mod is 3, `mod3` it is taken as 3;
+ *   `rexb` another row is meant if REX.B is set;
  *   `l0` `l1` `w0` `w1` VEX fields; `vsib` vector index. The last word may be the CPUID feature.
  */
 import { parseOperand, type OperandNotation } from './operand.ts';
@@ -60,7 +61,7 @@ export interface EncodingRow {
 const PREFIXES: readonly string[] = ['np', '66', 'f3', 'f2'];
 const MAPS: readonly string[] = ['', '0f', '0f38', '0f3a'];
 const ATTRIBUTES: ReadonlySet<string> = new Set(
-  'lock i64 m64 d64 f64 o16 o32 o64 a16 a32 a64 z sz mod3 reg l0 l1 w0 w1 vsib'.split(' '),
+  'lock i64 m64 d64 f64 o16 o32 o64 a16 a32 a64 z sz mod3 reg rexb l0 l1 w0 w1 vsib'.split(' '),
 );
 
 function take(words: string[], choices: readonly string[]): number {

@@ -140,8 +140,8 @@ export const ONE_BYTE: string = `
 8d         lea            Gv,M
 8e         mov            Sw,Ev.w
 8f /0      pop            Ev           d64
-90         nop            -
-f3 90      pause          -
+90         nop            -            rexb
+f3 90      pause          -            rexb
 90+        xchg           Zv,rAX
 98         cbw            -            o16
 98         cwde           -            o32

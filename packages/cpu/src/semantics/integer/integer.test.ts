@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decode } from '../../decode/decoder.ts';
 import { forms } from '../../decode/forms.ts';
 import { Instruction, OP_IMM, OP_MEM, OP_REG, RC_GPR_HIGH } from '../../decode/instruction.ts';
-import type { Form } from '../../decode/leaf.ts';
+import type { Form } from '../../decode/form.ts';
 import * as L from '../../state/layout.ts';
 import { bareMachine, type BareMachine } from '../../testing/bare-machine.ts';
 import { compileNative, type NativeProgram } from '../../testing/native-program.ts';
