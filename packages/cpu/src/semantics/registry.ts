@@ -7,11 +7,12 @@ import { moveSemantics } from './integer/move.ts';
 import { multiplySemantics } from './integer/multiply.ts';
 import { shiftSemantics } from './integer/shift.ts';
 import { stackSemantics } from './integer/stack.ts';
+import { vectorSemantics } from './vector/index.ts';
 
 /** The meaning of each mnemonic that is not microcode. */
 export const SEMANTICS: ReadonlyMap<string, Semantics> = new Map(
   [
     aluSemantics, moveSemantics, shiftSemantics, multiplySemantics, bitSemantics, stackSemantics,
-    branchSemantics, flagSemantics,
+    branchSemantics, flagSemantics, vectorSemantics,
   ].flatMap((group) => Object.entries(group)),
 );

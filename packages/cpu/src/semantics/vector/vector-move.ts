@@ -1,0 +1,129 @@
+/** Loads, stores and moves of vector registers, whole or in part. */
+import type { Value } from '../../wasm/function-builder.ts';
+import * as op from '../../wasm/opcodes.ts';
+import type { Emitter, Semantics } from '../emitter.ts';
+import {
+  enterMmx, isMmx, require, requireAligned, requireMmx, source, usesMmx, writeMmx, writeVector,
+} from './operand.ts';
+import { loadZero, simd, type SimdName } from './simd.ts';
+
+/** Sixteen bytes; `aligned`: memory must be. */
+function whole(aligned: boolean): Semantics {
+  return (b) => {
+    b.requireSse();
+    const value = b.loadV128(source(b, 1, 16, aligned), 0);
+    if (b.operand(0).kind === 'reg') {
+      writeVector(b, 0, value, false);
+      return;
+    }
+    const linear = b.address();
+    if (aligned) requireAligned(b, linear);
+    b.storeLinear(linear, 16, value);
+  };
+}
+
+function loadBits(b: Emitter, address: Value, size: 4 | 8): Value {
+  return b.load(size === 8 ? op.I64_LOAD : op.I32_LOAD, address, 0);
+}
+
+/** MOVSS, MOVSD: a load clears what is above, a move between registers keeps it. */
+function scalar(size: 4 | 8): Semantics {
+  return (b) => {
+    b.requireSse();
+    if (b.operand(1).kind === 'mem') {
+      writeVector(b, 0, loadZero(b, source(b, 1, size), size), false);
+      return;
+    }
+    const value = loadBits(b, b.registerPointer(1), size);
+    if (b.operand(0).kind === 'reg') b.storeSized(b.registerPointer(0), 0, size, value);
+    else b.storeLinear(b.address(), size, value);
+  };
+}
+
+/** MOVLPS, MOVHPS: eight bytes between memory and one half of a register. */
+function half(offset: number): Semantics {
+  return (b) => {
+    b.requireSse();
+    if (b.operand(0).kind === 'reg') b.storeI64(b.registerPointer(0), offset, loadBits(b, source(b, 1, 8), 8));
+    else b.storeLinear(b.address(), 8, b.loadI64(b.registerPointer(1), offset));
+  };
+}
+
+/** MOVHLPS, MOVLHPS: a half of one register to the other half of another. */
+function crossHalf(from: number, to: number): Semantics {
+  return (b) => {
+    b.requireSse();
+    b.storeI64(b.registerPointer(0), to, b.loadI64(b.registerPointer(1), from));
+  };
+}
+
+/** MOVD and MOVQ: a vector or MMX register takes 4 or 8 bytes with zeros above, or gives them. */
+const moveBits: Semantics = (b) => {
+  require(b);
+  const size = bitsSize(b);
+  const value = loadBits(b, source(b, 1, size), size);
+  if (usesMmx(b)) enterMmx(b);
+  const target = b.operand(0);
+  if (target.kind === 'mem') b.storeLinear(b.address(), size, value);
+  else if (isMmx(b, 0)) writeMmx(b, 0, b.extendU(value));
+  else if (target.size === 16) writeLow(b, b.registerPointer(0), b.extendU(value));
+  else b.write(0, value);
+};
+
+/** MOVQ2DQ, MOVDQ2Q. */
+const moveBetween: Semantics = (b) => {
+  requireMmx(b);
+  b.requireSse();
+  const value = b.loadI64(b.registerPointer(1), 0);
+  enterMmx(b);
+  if (isMmx(b, 0)) writeMmx(b, 0, value);
+  else writeLow(b, b.registerPointer(0), value);
+};
+
+function bitsSize(b: Emitter): 4 | 8 {
+  return b.form.operands.some((o) => o.size === 4) ? 4 : 8;
+}
+
+function writeLow(b: Emitter, pointer: Value, value: Value): void {
+  b.storeI64(pointer, 0, value);
+  b.storeI64(pointer, 8, b.i64(0));
+}
+
+/** MOVNTQ. */
+const storeMmx: Semantics = (b) => {
+  requireMmx(b);
+  const value = b.loadI64(b.registerPointer(1), 0);
+  b.storeLinear(b.address(), 8, value);
+  enterMmx(b);
+};
+
+const duplicate: Semantics = (b) => {
+  b.requireSse();
+  writeVector(b, 0, simd(b, 'splat64', loadBits(b, source(b, 1, 8), 8)), false);
+};
+
+/** PMOVSX, PMOVZX: by steps that each double the elements, from the low `bytes`. */
+function extend(bytes: 2 | 4 | 8, ...steps: readonly SimdName[]): Semantics {
+  return (b) => {
+    b.requireSse();
+    const address = source(b, 1, bytes);
+    const low = bytes === 2 ? simd(b, 'splat16', b.load(op.I32_LOAD16_U, address, 0)) : loadZero(b, address, bytes);
+    writeVector(b, 0, steps.reduce((value, step) => simd(b, step, value), low), false);
+  };
+}
+
+export const vectorMoveSemantics: Readonly<Record<string, Semantics>> = {
+  movups: whole(false), movupd: whole(false), movdqu: whole(false), lddqu: whole(false),
+  movaps: whole(true), movapd: whole(true), movdqa: whole(true),
+  movntps: whole(true), movntpd: whole(true), movntdq: whole(true), movntdqa: whole(true), movntq: storeMmx,
+  movss: scalar(4), movsd: scalar(8), movlps: half(0), movlpd: half(0), movhps: half(8), movhpd: half(8),
+  movhlps: crossHalf(8, 0), movlhps: crossHalf(0, 8), movd: moveBits, movq: moveBits,
+  movq2dq: moveBetween, movdq2q: moveBetween, movddup: duplicate,
+  pmovsxbw: extend(8, 'extendLowS8'), pmovsxbd: extend(4, 'extendLowS8', 'extendLowS16'),
+  pmovsxbq: extend(2, 'extendLowS8', 'extendLowS16', 'extendLowS32'), pmovsxwd: extend(8, 'extendLowS16'),
+  pmovsxwq: extend(4, 'extendLowS16', 'extendLowS32'), pmovsxdq: extend(8, 'extendLowS32'),
+  pmovzxbw: extend(8, 'extendLowU8'), pmovzxbd: extend(4, 'extendLowU8', 'extendLowU16'),
+  pmovzxbq: extend(2, 'extendLowU8', 'extendLowU16', 'extendLowU32'), pmovzxwd: extend(8, 'extendLowU16'),
+  pmovzxwq: extend(4, 'extendLowU16', 'extendLowU32'), pmovzxdq: extend(8, 'extendLowU32'),
+};
+
