@@ -121,11 +121,11 @@ export class Driver {
     return executed;
   }
 
+  /** Delivers what is pending; a fault during the delivery is delivered in turn. */
   #serve(status: number): number {
-    if (status === ST_DISPATCH) return ST_POLL;
-    if (status !== ST_FAULT) return status;
-    const delivered = this.#deliver();
-    return delivered === ST_DISPATCH ? ST_POLL : delivered;
+    let now = status;
+    while (now === ST_FAULT) now = this.#deliver();
+    return now === ST_DISPATCH ? ST_POLL : now;
   }
 
   dispose(): void {
