@@ -27,7 +27,7 @@ export const KVM_PIT_SPEAKER_DUMMY = 1;
 /** A guest may not make channel 0 fire more often (min_timer_period_us). */
 const MIN_PERIOD_NS = 200_000;
 
-const RW_STATE_LSB = 1;
+/** Which byte comes next: 1 the low one, alone (the default), 2 the high one alone, 3 and 4 low and high in turn. */
 const RW_STATE_MSB = 2;
 const RW_STATE_WORD0 = 3;
 const RW_STATE_WORD1 = 4;
