@@ -209,12 +209,14 @@ tsc:
         call    put_hex
         jmp     newline
 
-; The sleep control register of ACPI's reduced hardware (microvm), then PM1a control of an i440fx with its BIOS's
-; address: S5.
+; S5, soft-off: the sleep control register of ACPI's reduced hardware (QEMU's microvm), then PM1a control at port 0x604
+; with either machine's sleep type.
 poweroff:
         mov     eax, 0xfea00200
         mov     byte [rax], 0x34
         mov     edx, 0x604
+        mov     eax, 0x3400
+        out     dx, ax
         mov     eax, 0x2000
         out     dx, ax
         mov     ecx, 100000             ; the machine may take a moment

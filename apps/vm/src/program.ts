@@ -35,7 +35,7 @@ function withoutSeparator(argv: readonly string[]): string[] {
 
 function describe(error: unknown): string {
   if (error instanceof Failure || error instanceof PackagesUnavailable) return error.message;
-  if (error instanceof Error && ['MachineError', 'OutOfHostMemory'].includes(error.name)) return error.message;
+  if (error instanceof Error && ['MachineError', 'LoaderError', 'KvmError', 'OutOfHostMemory'].includes(error.name)) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 

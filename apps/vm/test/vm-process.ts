@@ -87,8 +87,8 @@ export class VmProcess {
   }
 }
 
-/** BusyBox's prompt, and the question for the cursor's position that it sends after it. A kernel message may follow. */
-export const PROMPT: RegExp = /(^|\n)[~/] # (\u001B\[6n)?/;
+/** BusyBox's prompt. What it asks a terminal for, or a kernel message, may follow. */
+export const PROMPT: RegExp = /(^|\n)[~/] # /;
 
 export function vm(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Outcome> {
   const process = new VmProcess(args, env);
