@@ -1,6 +1,6 @@
 /** Instructions on RFLAGS that need privilege checks: CLI STI PUSHF POPF STAC CLAC (SDM vol. 2). */
-import { CR4, INTERRUPTIBILITY, NEXT_RIP, RIP, ST_FAULT, ST_NEXT, ST_POLL } from "../src/state/layout";
-import { get32, get64, set32, set64 } from "./cpu";
+import { CR4, NEXT_RIP, RIP, ST_FAULT, ST_NEXT, ST_POLL } from "../src/state/layout";
+import { get32, get64, set64 } from "./cpu";
 import { gp0, ud } from "./event";
 import {
   FLAG_BIT_AC, FLAG_BIT_DF, FLAG_BIT_ID, FLAG_BIT_IF, FLAG_BIT_IOPL, FLAG_BIT_NT, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_BIT_VIF, FLAG_BIT_VIP,
@@ -8,6 +8,7 @@ import {
 } from "./flags";
 import { CR4_PVI, CR4_SMAP, CR4_VME, currentPrivilege, inRealOrV86, inV86, updateTlbSet } from "./mode";
 import { operandSize } from "./operand";
+import { blockBySti, interruptWaits } from "./shadow";
 import { commitStack, openStack, pop, push, stackFault } from "./stack";
 
 /** Goes on behind the instruction, looking at events first. */
@@ -41,8 +42,8 @@ export function op_sti(rec: usize): i32 {
   }
   if (testFlag(FLAG_BIT_IF)) return ST_NEXT;
   setRflags(FLAG_BIT_IF, FLAG_BIT_IF);
-  set32(INTERRUPTIBILITY, get32(INTERRUPTIBILITY) | 1);
-  return poll();
+  blockBySti();
+  return interruptWaits() || testFlag(FLAG_BIT_TF) ? poll() : ST_NEXT;
 }
 
 /** PUSHF, PUSHFD, PUSHFQ */
@@ -76,7 +77,7 @@ export function op_popf(rec: usize): i32 {
   // POPF leaves RF clear (SDM vol. 2, table 4-15).
   setRflags(0, FLAG_BIT_RF);
   if (size != 2) updateTlbSet();
-  return testFlag(FLAG_BIT_TF) || (!hadIf && testFlag(FLAG_BIT_IF)) ? poll() : ST_NEXT;
+  return testFlag(FLAG_BIT_TF) || (!hadIf && testFlag(FLAG_BIT_IF) && interruptWaits()) ? poll() : ST_NEXT;
 }
 
 function popfMask(size: i32, virtual: bool): i32 {

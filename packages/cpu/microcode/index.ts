@@ -18,7 +18,7 @@ export { deliver, deliverEvent } from "./deliver";
 export * from "./vmx";
 export * from "./system";
 export { op_cli, op_sti, op_pushf, op_popf, op_clac, op_stac } from "./flag-ops";
-export { op_int, op_int1, op_int3, op_into } from "./interrupt";
+export { op_bound, op_int, op_int1, op_int3, op_into } from "./interrupt";
 export { op_iret } from "./iret";
 export { op_enter, op_popa, op_pusha } from "./stack-ops";
 export { op_cmps, op_lods, op_scas } from "./string";

@@ -1,14 +1,18 @@
-/** INT n, INT3, INTO, INT1 (SDM vol. 2), with the interrupt redirection of virtual-8086 mode (vol. 3B, 22.3). */
+/** INT n, INT3, INTO, INT1, BOUND (SDM vol. 2), with the interrupt redirection of virtual-8086 mode (vol. 3B, 22.3). */
 import { CR4, NEXT_RIP, ST_DISPATCH, ST_FAULT, ST_NEXT, TR } from "../src/state/layout";
-import { REC_IMM } from "../src/state/record";
+import { REC_IMM, REC_P1 } from "../src/state/record";
 import { get32, get64, segBase, segLimit } from "./cpu";
-import { gp0, raiseSoftware, TYPE_PRIVILEGED_SOFTWARE, TYPE_SOFTWARE_EXCEPTION, TYPE_SOFTWARE_INTERRUPT, ud, VECTOR_BP, VECTOR_DB, VECTOR_OF } from "./event";
+import {
+  gp0, raise, raiseSoftware, TYPE_PRIVILEGED_SOFTWARE, TYPE_SOFTWARE_EXCEPTION, TYPE_SOFTWARE_INTERRUPT, ud, VECTOR_BP, VECTOR_BR, VECTOR_DB,
+  VECTOR_OF,
+} from "./event";
 import {
   FLAG_BIT_IF, FLAG_BIT_IOPL, FLAG_BIT_NT, FLAG_BIT_OF, FLAG_BIT_TF, FLAG_BIT_VIF, getArithmeticFlags, getRflags, iopl, setRflags,
 } from "./flags";
 import { enterVector } from "./gate";
-import { fault, readSystem } from "./mmu";
+import { ea, fault, readSystem } from "./mmu";
 import { CR4_VME, in64BitMode, inV86 } from "./mode";
+import { operandSize, pointer, readSized } from "./operand";
 
 /** INT imm8 */
 export function op_int(rec: usize): i32 {
@@ -54,6 +58,22 @@ export function op_int3(rec: usize): i32 {
 export function op_into(rec: usize): i32 {
   if (in64BitMode()) return ud();
   return getArithmeticFlags() & FLAG_BIT_OF ? raiseSoftware(VECTOR_OF, TYPE_SOFTWARE_EXCEPTION) : ST_NEXT;
+}
+
+/** BOUND r, m: two signed bounds in memory */
+export function op_bound(rec: usize): i32 {
+  const size = operandSize(rec);
+  const address = ea(rec);
+  const lower = signed(readSized(address, size), size);
+  if (fault) return ST_FAULT;
+  const upper = signed(readSized(address + size, size), size);
+  if (fault) return ST_FAULT;
+  const value = signed(load<i64>(pointer(rec, REC_P1)), size);
+  return value < lower || value > upper ? raise(VECTOR_BR) : ST_NEXT;
+}
+
+function signed(value: i64, size: i32): i64 {
+  return size == 2 ? <i64>(<i16>value) : <i64>(<i32>value);
 }
 
 /** INT1 (ICEBP) */

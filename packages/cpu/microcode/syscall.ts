@@ -8,6 +8,7 @@ import { gp0, gpSelector, ud } from "./event";
 import { FLAG_BIT_IF, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_BIT_VM, FLAGS_ALL, getRflags, setRflags, testFlag } from "./flags";
 import { currentPrivilege, EFER_SCE, in64BitMode, inLongMode, inRealOrV86, isCanonical, updateMode } from "./mode";
 import { operandSize } from "./operand";
+import { interruptWaits } from "./shadow";
 
 const R11 = 11;
 /** Access rights of the flat segments that these instructions load without looking at a table. */
@@ -51,7 +52,7 @@ export function op_sysret(rec: usize): i32 {
   loadFlat(SS, (base + 8) | 3, DATA | DPL3);
   set64(RIP, rip);
   updateMode();
-  return (!hadIf && testFlag(FLAG_BIT_IF)) || testFlag(FLAG_BIT_TF) ? ST_POLL : ST_DISPATCH;
+  return (!hadIf && testFlag(FLAG_BIT_IF) && interruptWaits()) || testFlag(FLAG_BIT_TF) ? ST_POLL : ST_DISPATCH;
 }
 
 /** SYSENTER */

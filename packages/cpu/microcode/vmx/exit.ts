@@ -36,6 +36,7 @@ import { setDelivering } from "../tlb";
 import { FLAG_BIT_TF, getRflags } from "../flags";
 import { dropControls, pinControl, secondaryControl, unrestrictedGuest, VMX_ROOT } from "./controls";
 import { DEBUGCTL_BTF } from "../system/msr";
+import { settleStiShadow } from "../shadow";
 import { loadHostState } from "./host-state";
 import { loadMsrs, storeMsrs } from "./msr-list";
 import { saveSegments } from "./segment-state";
@@ -166,6 +167,7 @@ function instructionLength(vmcs: usize): i32 {
 
 /** 28.3: guest state to the VMCS. */
 function saveGuestState(vmcs: usize): void {
+  settleStiShadow();
   const controls = read32(vmcs, VM_EXIT_CONTROLS);
   write64(vmcs, GUEST_CR0, get64(CR0));
   write64(vmcs, GUEST_CR3, get64(CR3));

@@ -18,6 +18,7 @@ import { cpu, get32, get64, set32, set64 } from "../cpu";
 import { deliver, deliverEvent } from "../deliver";
 import { debugFault, TYPE_EXTERNAL, TYPE_NMI } from "../event";
 import { FLAG_BIT_IF, FLAG_BIT_TF } from "../flags";
+import { settleStiShadow } from "../shadow";
 import { inGuest, pinControl, procControl, secondaryControl } from "./controls";
 import { interruptPending, takeVector, vmexit, vmexitEvent, vmexitExternalInterrupt } from "./exit";
 import { pollLocalTimer, timerExpired } from "./timer";
@@ -49,6 +50,7 @@ const VECTOR_NMI = 2;
  */
 export function pollEvents(): i32 {
   pollLocalTimer();
+  settleStiShadow();
   endShadow();
   endStep();
   const signal = pollSignals();

@@ -151,7 +151,7 @@ describe('real mode', () => {
     expect(bench.rflags()).toBe(2n);
     const frame = [0, 2, 4].map((i) => bench.memory.view.getUint16(low + 0x7ffa + i, true));
     expect(frame).toEqual([0x502, 0, 0x202]);
-    expect(bench.op('iret', { size: 2 })).toBe(L.ST_POLL);
+    expect(bench.op('iret', { size: 2 })).toBe(L.ST_DISPATCH);
     expect([bench.get(L.RIP), bench.selector(L.CS), bench.get(RSP), bench.rflags()]).toEqual([0x502n, 0, 0x1_8000n, 0x202n]);
   });
 
@@ -197,6 +197,7 @@ describe('protected mode', () => {
     expect(bench.call('deliver')).toBe(L.ST_DISPATCH);
     expect([bench.get(L.RIP), bench.get(RSP), bench.get32(L.CPL)]).toEqual([0xc010_2030n, BigInt(stack + 0x1000 - 20), 0]);
     expect(dwords(bench, stack + 0x1000 - 20, 5)).toEqual([0x1002, 0x33, 0x202, stack + 0x4000, 0x2b]);
+    bench.set32(L.PENDING_VECTORS + 4, 1);
     expect(bench.op('iret', { size: 4 })).toBe(L.ST_POLL);
     expect([bench.get(L.RIP), bench.get(RSP), bench.get32(L.CPL), bench.selector(L.SS)]).toEqual([0x1002n, BigInt(stack + 0x4000), 3, 0x2b]);
     // A data segment of ring 0 does not come along to ring 3.
@@ -232,7 +233,7 @@ describe('protected mode', () => {
     expect(bench.rflags()).toBe(0x4002n);
     expect(bench.get(L.CR0) & 8n).toBe(8n);
     expect(view.getUint16(other, true)).toBe(0x40);
-    expect(bench.op('iret', { size: 4, length: 1 })).toBe(L.ST_POLL);
+    expect(bench.op('iret', { size: 4, length: 1 })).toBe(L.ST_DISPATCH);
     expect([bench.get(L.RIP), bench.get(L.RBX), bench.selector(L.TR), bench.rflags()]).toEqual([0x1007n, 0x55n, 0x40, 0x202n]);
     expect([view.getUint8(gdt + 0x45), view.getUint8(gdt + 0x4d)]).toEqual([0x8b, 0x89]);
   });
@@ -308,7 +309,7 @@ describe('fast system calls', () => {
     expect(bench.op('syscall')).toBe(L.ST_DISPATCH);
     expect([bench.get(L.RIP), bench.get(L.RCX), bench.get(L.GPR + 88)]).toEqual([0xffff_8000_0000_1000n, 0x1002n, 0x246n]);
     expect([bench.selector(L.CS), bench.selector(L.SS), bench.get32(L.CPL), bench.rflags()]).toEqual([0x10, 0x18, 0, 0x46n]);
-    expect(bench.op('sysret', { size: 8 })).toBe(L.ST_POLL);
+    expect(bench.op('sysret', { size: 8 })).toBe(L.ST_DISPATCH);
     expect([bench.get(L.RIP), bench.selector(L.CS), bench.selector(L.SS), bench.get32(L.CPL)]).toEqual([0x1002n, 0x33, 0x2b, 3]);
     expect([bench.get32(L.CODE_MODE), bench.rflags()]).toEqual([2, 0x246n]);
   });
@@ -345,7 +346,7 @@ describe('flags', () => {
     bench.memory.view.setUint32(stack + 0x3000, 0x24_7fd7, true);
     bench.set(RSP, BigInt(stack + 0x3000));
     bench.setRflags(2n);
-    expect(bench.op('popf', { size: 4 })).toBe(L.ST_POLL);
+    expect(bench.op('popf', { size: 4 })).toBe(L.ST_POLL); // TF
     expect(bench.rflags()).toBe(0x24_4dd7n);
     bench.setRflags(2n);
     expect(bench.op('cli')).toBe(L.ST_FAULT);
@@ -355,8 +356,25 @@ describe('flags', () => {
   it('STI opens interrupts one instruction later', () => {
     const { bench } = protectedMode(0);
     bench.setRflags(2n);
+    bench.set32(L.PENDING_VECTORS + 4, 1);
     expect(bench.op('sti', { length: 1 })).toBe(L.ST_POLL);
     expect([bench.get32(L.INTERRUPTIBILITY), bench.get(L.RIP), bench.rflags()]).toEqual([1, 0x1001n, 0x202n]);
+    expect(bench.call('pollEvents')).toBe(16);
+  });
+
+  it('STI goes on at once while nothing waits, and still blocks an interrupt that comes before the next instruction', () => {
+    const { bench, idt } = protectedMode(0);
+    bench.write64(idt + 32 * 8, gate(8, 0x8000n, 14));
+    for (const ran of [false, true]) {
+      bench.setRflags(2n);
+      bench.set(L.RIP, 0x1000n);
+      expect(bench.op('sti', { length: 1 })).toBe(L.ST_NEXT);
+      bench.set32(L.PENDING_VECTORS + 4, 1);
+      bench.set(L.RIP, ran ? 0x1002n : 0x1001n);
+      expect(bench.call('pollEvents')).toBe(ran ? L.ST_DISPATCH : 16);
+      bench.set32(L.PENDING_VECTORS + 4, 0);
+      bench.call('pollEvents');
+    }
   });
 });
 

@@ -175,6 +175,9 @@ export const PENDING_VECTORS = 0x400;
 export const REQUESTS = 0x420;
 /** i32: IF of host software written in TypeScript (1: interrupts enabled). */
 export const HOST_IF = 0x424;
+/** i32: 1 while blocking by STI is in force only if RIP is still STI_SHADOW_RIP (i64); see microcode/shadow.ts. */
+export const STI_SHADOW = 0x428;
+export const STI_SHADOW_RIP = 0x430;
 
 // ---- x87, MMX, SSE
 /** Eight physical x87 registers, 16 bytes each: i64 significand, u16 sign and exponent. ST(i) is register (TOP+i)&7; MMi is register i. */

@@ -3,6 +3,7 @@ import { HostMemory } from '@vm/kvm-run';
 import { instantiateMicrocode, type Microcode } from '../microcode/instantiate.ts';
 import * as L from '../state/layout.ts';
 import * as R from '../state/record.ts';
+import { LOCAL_TIMER_DEADLINE, VMX_TIMER_DEADLINE } from '../state/vmx-layout.ts';
 
 export const PTE_P = 1n;
 export const PTE_W = 2n;
@@ -58,6 +59,8 @@ export class MicrocodeBench {
     this.set32(L.PAGE_TRACES, this.memory.allocPages(Math.ceil((this.memory.pages * 4) / 4096)));
     this.set32(L.RFLAGS_REST, 2);
     this.set32(L.CURRENT_VMCS, -1);
+    for (const deadline of [LOCAL_TIMER_DEADLINE, VMX_TIMER_DEADLINE])
+      this.memory.view.setFloat64(this.area + deadline, Infinity, true);
     this.call('clearPending');
     this.call('flushTlb');
   }
