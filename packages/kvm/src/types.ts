@@ -255,8 +255,15 @@ export interface Kvm {
   /** KVM_SET_TSS_ADDR, KVM_SET_IDENTITY_MAP_ADDR. */
   tssAddr: number;
   identityMapAddr: number;
+  useMasterClock: boolean;
+  /** The last write of a vCPU's TSC, for others that follow it (kvm_synchronize_tsc). */
+  lastTscHost: number;
+  lastTscWrite: bigint;
+  lastTscKhz: number;
+  curTscOffset: bigint;
   /** Of the wall-clock MSR. */
-  wallClock: number;
+  wallClock: bigint;
+  wallClockVersion: number;
   /** APIC access page, a page of host memory that EPT maps at the APIC's address, or 0. */
   apicAccessPage: number;
 }
@@ -382,6 +389,8 @@ export class KvmVcpu {
   readonly hostState: SavedHostState = newSavedHostState();
   /** Values of user-return and other MSRs, lo and hi pairs by MsrSlot. */
   readonly msrs: Uint32Array = new Uint32Array(32);
+  /** MSRs that only KVM keeps. */
+  readonly msrStore: Map<number, bigint> = new Map();
   pmlAddress = 0;
   eptpLo = 0;
   eptpHi = 0;
@@ -412,6 +421,14 @@ export class KvmVcpu {
   cpuidEntries: readonly CpuidEntry[] = [];
   maxPhyAddr = 36;
   hasX2apic = false;
+  /** Features of KVM's own leaf (KVM_FEATURE_*). */
+  pvFeatures = 0;
+  /** KVM_CAP_ENFORCE_PV_FEATURE_CPUID. */
+  enforcePvCpuid = false;
+  /** MSR_MISC_FEATURES_ENABLES: CPUID faults outside ring 0. */
+  cpuidFault = false;
+  /** KVM_RUN has entered the guest (last_vmentry_cpu). */
+  hasRun = false;
 
   // ---- time
   /** Guest TSC minus host TSC in ticks; `tscOffsetExact` is the same, exact. */
@@ -463,6 +480,8 @@ export class KvmVcpu {
   /** Results of kvmGetMsr; arguments of kvmSetMsr. */
   msrLo = 0;
   msrHi = 0;
+  /** Two u32 for results of chips. */
+  readonly scratch: Uint32Array = new Uint32Array(2);
   /** Four u32: EAX, EBX, ECX, EDX of kvmCpuid. */
   readonly cpuidResult: Uint32Array = new Uint32Array(4);
 
