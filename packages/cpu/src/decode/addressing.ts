@@ -6,8 +6,8 @@
  * 16-bit addressing in bits 11:8, signed; in bit 12 whether a SIB byte follows; bytes of displacement in bits 15:13; the
  * shift that sign-extends it in bits 20:16.
  */
-const ADDRESSING_EXTEND = 1 << 6;
-export const ADDRESSING_SIB = 1 << 12;
+const ADDRESSING_EXTEND = 0x40;
+export const ADDRESSING_SIB = 0x1000;
 
 const SI = 6;
 const DI = 7;

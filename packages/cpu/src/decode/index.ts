@@ -6,6 +6,7 @@
  *     if (length > 0) console.log(format(instruction, 0x1000n));
  */
 export { decode, DECODE_INVALID, DECODE_TOO_LONG, DECODE_TRUNCATED } from './decoder.ts';
+export { format, registerName } from './format.ts';
 export { formKey, forms } from './forms.ts';
 export * from './instruction.ts';
 export type { Form, FormOperand } from './form.ts';

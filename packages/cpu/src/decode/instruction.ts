@@ -35,10 +35,10 @@ export const PFX_REX = 32;
 export const PFX_VEX = 64;
 
 export class Operand {
-  kind = OP_NONE;
+  kind: number = OP_NONE;
   /** Bytes: of the register or of the memory operand (0 where it has none, as LEA's). */
   size = 0;
-  regClass = RC_GPR;
+  regClass: number = RC_GPR;
   reg = 0;
 }
 
@@ -56,7 +56,7 @@ export class Instruction {
   /** PFX_* bits. */
   prefixes = 0;
   /** Segment override (0..5 in ES CS SS DS FS GS order), or -1. */
-  segmentOverride = -1;
+  segmentOverride: number = -1;
   /** Bytes: 2, 4 or 8 (after default-64 and forced-64 rules). */
   operandSize = 4;
   /** Bytes: 2, 4 or 8. */
@@ -69,8 +69,8 @@ export class Instruction {
     new Operand(), new Operand(), new Operand(), new Operand(),
   ];
   /** The memory operand, if one operand is OP_MEM. Register numbers, or -1; base 16 is RIP. */
-  memBase = -1;
-  memIndex = -1;
+  memBase: number = -1;
+  memIndex: number = -1;
   /** 0..3. */
   memScale = 0;
   /** Bytes of the vector register that memIndex names in a gather (16 or 32); 0 for a general register. */

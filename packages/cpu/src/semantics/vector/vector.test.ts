@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { decode } from '../../decode/decoder.ts';
 import { forms } from '../../decode/forms.ts';
 import { Instruction, OP_MEM, OP_REG, RC_GPR, RC_MMX } from '../../decode/instruction.ts';
-import type { Form } from '../../decode/leaf.ts';
+import type { Form } from '../../decode/form.ts';
 import * as L from '../../state/layout.ts';
 import { bareMachine, type BareMachine } from '../../testing/bare-machine.ts';
 import { NativeProcessor, type NativeCase, type NativeResult } from '../../testing/native.ts';
