@@ -6,6 +6,7 @@ import { EPT_CACHE, EPT_CACHE_ENTRIES } from "../src/state/layout";
 import { NMI_UNBLOCKED, VMX_EPTP } from "../src/state/vmx-layout";
 import { cpu, get32, set64 } from "./cpu";
 import { raiseExit } from "./event";
+import { flushWalkCache } from "./paging";
 import { BEYOND_PHYSICAL, ENTRY_ADDRESS, isRam, updateEntry64 } from "./memory";
 
 export const EPT_READ = 1;
@@ -43,6 +44,7 @@ export function setEptPointer(eptp: i64): void {
 
 /** Forgets guest-physical mappings (INVEPT). The combined mappings of the TLB are flushed by flushTlb(). */
 export function flushEptCache(): void {
+  flushWalkCache();
   memory.fill(cpu + EPT_CACHE, 0xff, EPT_CACHE_ENTRIES * 16);
 }
 

@@ -2,8 +2,10 @@
  * Guest page tables (SDM vol. 3A, ch. 5): no paging, 32-bit, PAE and 4-level paging. translate() gives the host
  * physical address behind a linear one after all checks, with EPT applied to the tables and to the result.
  */
-import { CR0, CR3, CR4, LONG_MODE, MSR_EFER, PDPTE0, PHYSICAL_BITS } from "../src/state/layout";
-import { get32, get64, set64 } from "./cpu";
+import {
+  CR0, CR3, CR4, LONG_MODE, MSR_EFER, PDPTE0, PHYSICAL_BITS, WALK_CACHE, WALK_CACHE_ENTRIES,
+} from "../src/state/layout";
+import { cpu, get32, get64, set64 } from "./cpu";
 import {
   EPT_EXECUTE, EPT_FINAL, EPT_LINEAR, EPT_READ, EPT_WRITE, eptAccessedDirty, eptPointer, eptTranslate,
 } from "./ept";
@@ -94,24 +96,53 @@ function isAllowed(rights: i64, access: i32): bool {
 }
 
 function walk4Level(linear: i64, access: i32): i64 {
-  return walk64(linear, access, get64(CR3) & ENTRY_ADDRESS, 39, RW | US);
+  const known = walkLast(linear, access);
+  return known >= 0 ? known : walk64(linear, access, get64(CR3) & ENTRY_ADDRESS, 39);
 }
 
 function walkPae(linear: i64, access: i32): i64 {
-  const pdpte = get64(PDPTE0 + <usize>(((linear >> 30) & 3) << 3));
+  const pdpte = get64(<usize>(PDPTE0 + (<i32>(linear >> 27) & 0x18)));
   if (!(pdpte & P)) return fault(linear, access, 0);
   // The page-directory-pointer entries give no rights: bits 1 and 2 are reserved there.
-  return walk64(linear, access, pdpte & ENTRY_ADDRESS, 21, RW | US);
+  return walk64(linear, access, pdpte & ENTRY_ADDRESS, 21);
+}
+
+/** The walk cache's entry for a linear address. */
+// @ts-ignore: decorator
+@inline
+function walkEntry(linear: i64): usize {
+  return cpu + WALK_CACHE + ((<usize>(linear >> 21) & (WALK_CACHE_ENTRIES - 1)) << 4);
+}
+
+/** Forgets where page tables are (SDM vol. 3A, 5.10.3: paging-structure caches); part of each TLB flush. */
+export function flushWalkCache(): void {
+  memory.fill(cpu + WALK_CACHE, 0xff, WALK_CACHE_ENTRIES * 16);
+}
+
+/**
+ * The last level of a 4-level walk alone, where the cache knows the page table: the address, or -1 for all that is not
+ * plain, also faults: the whole walk finds out.
+ */
+function walkLast(linear: i64, access: i32): i64 {
+  const cached = walkEntry(linear);
+  const tag = load<i64>(cached);
+  // Bit 3 is set in empty entries alone.
+  if ((tag ^ linear) >> 21 != 0 || tag & 8) return -1;
+  const entry = atomic.load<i64>(<usize>load<i64>(cached, 8) + (<usize>(linear >> 9) & 0xff8));
+  const needed = access & ACCESS_WRITE ? P | A | D : P | A;
+  if ((entry & needed) != needed || entry & (BEYOND_PHYSICAL | (get32(MSR_EFER) & EFER_NXE ? 0 : XD))) return -1;
+  const rights = (tag & entry & (RW | US)) | (((tag & 1) << 63) | (entry & XD));
+  return isAllowed(rights, access) ? (entry & ENTRY_ADDRESS) | (linear & 0xfff) : -1;
 }
 
 /** Levels with 64-bit entries, from the one that `shift` names down. */
-function walk64(linear: i64, access: i32, first: i64, top: i32, all: i64): i64 {
+function walk64(linear: i64, access: i32, first: i64, top: i32): i64 {
   const reserved = BEYOND_PHYSICAL | (get32(MSR_EFER) & EFER_NXE ? 0 : XD);
   // With PAE paging bits 62:52 are reserved as well (SDM vol. 3A, table 5-10).
   const high: i64 = top == 21 ? 0x7ff0000000000000 : 0;
   let table = first;
   let shift = top;
-  let rights = all;
+  let rights = RW | US;
   while (true) {
     const slot = table + ((<i64>(<u64>linear >> shift) & 511) << 3);
     const host = entryHost(slot, linear, false);
@@ -123,6 +154,7 @@ function walk64(linear: i64, access: i32, first: i64, top: i32, all: i64): i64 {
     // Bit 12 of a large page's entry is PAT.
     if (entry & (reserved | high) || (shift == 39 && entry & PS) || (leaf && entry & mask & ~0x1fff))
       return fault(linear, access, ERROR_PRESENT | ERROR_RESERVED);
+    const upper = rights;
     rights = (rights & entry & (RW | US)) | ((rights | entry) & XD);
     if (!leaf) {
       if (!(entry & A) && !setEntryBits(slot, host, linear, entry, A)) return retry(linear, access);
@@ -131,11 +163,19 @@ function walk64(linear: i64, access: i32, first: i64, top: i32, all: i64): i64 {
       continue;
     }
     if (!isAllowed(rights, access)) return fault(linear, access, ERROR_PRESENT);
+    if (shift == 12 && top == 39) remember(linear, host, upper);
     const bits = access & ACCESS_WRITE ? A | D : A;
     if ((entry & bits) != bits && !setEntryBits(slot, host, linear, entry, bits)) return retry(linear, access);
     pageShift = shift;
     return (entry & ENTRY_ADDRESS & ~mask) | (linear & mask);
   }
+}
+
+/** Enters a page table into the walk cache, with the rights of the levels above it (XD as bit 0). */
+function remember(linear: i64, slotHost: i64, rights: i64): void {
+  const cached = walkEntry(linear);
+  store<i64>(cached, (linear & ~0x1fffff) | (rights & (RW | US)) | (<i64>(<u64>rights >> 63)));
+  store<i64>(cached, slotHost & ~0xfff, 8);
 }
 
 /** Set when an update of A and D found a VM exit, and not merely a changed entry. */

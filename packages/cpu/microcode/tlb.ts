@@ -12,7 +12,7 @@ import { cpu, get32, get64, set32 } from "./cpu";
 import { gp0, raiseError, raiseExit, ud, VECTOR_SS } from "./event";
 import { hasCode, isRam } from "./memory";
 import { isCanonical } from "./mode";
-import { ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, pageShift, translate } from "./paging";
+import { ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, flushWalkCache, pageShift, translate } from "./paging";
 
 /** resolve(): nothing is there; reads give ones, writes are ignored. No RAM lies at this host address. */
 const NO_RAM: usize = 1;
@@ -50,6 +50,7 @@ export function flushTlb(): void {
   }
   journalCount = 0;
   largePages = 0;
+  flushWalkCache();
 }
 
 /** Forgets the translation of one page (INVLPG), all of it when it is a large one. */
@@ -61,6 +62,7 @@ export function flushTlbPage(linear: i64): void {
     clearIf(entry + TLB_WRITE, page);
     clearIf(entry + TLB_EXECUTE, page);
   }
+  flushWalkCache();
   if ((largePages >> ((linear >> 30) & 63)) & 1) flushLarge(linear);
 }
 

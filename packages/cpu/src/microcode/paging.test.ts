@@ -62,6 +62,31 @@ describe('4-level paging', () => {
     expect(bench.pending()).toBe('#14(7)');
   });
 
+  it('finds page tables again through its cache, and forgets them on INVLPG', () => {
+    const bench = new MicrocodeBench();
+    bench.enter('long');
+    const [first, second, other] = [bench.page(), bench.page(), bench.page()];
+    for (const base of [0x4000_0000n, 0xffff_ffff_ffe0_0000n]) {
+      const slot = bench.map(base, BigInt(first), PTE_P | PTE_W | PTE_U);
+      bench.map(base + 0x1000n, BigInt(second), PTE_P);
+      const at = BigInt.asIntN(64, base);
+      expect(bench.call('translate', at, WRITE)).toBe(first);
+      expect(bench.call('translate', at + 0x1000n, READ)).toBe(second);
+      expect(bench.call('translate', at + 0x1000n, USER)).toBe(-1);
+      expect(bench.pending()).toBe('#14(5)');
+      expect(bench.call('translate', at + 0x2000n, READ)).toBe(-1);
+      expect(bench.pending()).toBe('#14(0)');
+      // A new page table behind the same directory entry: seen after INVLPG.
+      let table = bench.root;
+      for (const level of [39n, 30n]) table = Number(bench.read64(table + Number((base >> level) & 511n) * 8) & 0xf_ffff_f000n);
+      const directory = table + Number((base >> 21n) & 511n) * 8;
+      bench.write64(other + (slot & 0xfff), BigInt(second) | 7n);
+      bench.write64(directory, BigInt(other) | 7n);
+      bench.call('flushTlbPage', at);
+      expect(bench.call('translate', at, WRITE)).toBe(second);
+    }
+  });
+
   it.each([
     ['2 MiB', 21n, 0x1f_f123n],
     ['1 GiB', 30n, 0x3fff_f123n],
@@ -135,7 +160,7 @@ describe('legacy paging', () => {
 });
 
 describe('extended page tables', () => {
-  function withEpt(ad: boolean): { bench: MicrocodeBench; ept(gpa: bigint, hpa: bigint, flags: bigint, shift?: bigint): number } {
+  function withEpt(ad: boolean): { bench: MicrocodeBench; ept: (gpa: bigint, hpa: bigint, flags: bigint, shift?: bigint) => number } {
     const bench = new MicrocodeBench();
     bench.enter('protected');
     const eptp = bench.page();

@@ -8,7 +8,11 @@ const LINEAR = 0x40_0000n;
 const PAGES = 6;
 
 /** Long mode with six pages at LINEAR, scattered in memory; `last` false leaves the sixth unmapped. */
-function bench(last = true): { b: MicrocodeBench; read(at: number, length: number): number[]; write(at: number, bytes: readonly number[]): void } {
+function bench(last = true): {
+  readonly b: MicrocodeBench;
+  readonly read: (at: number, length: number) => number[];
+  readonly write: (at: number, bytes: readonly number[]) => void;
+} {
   const b = new MicrocodeBench();
   b.enter('long');
   const hosts = Array.from({ length: PAGES }, () => b.page()).reverse();

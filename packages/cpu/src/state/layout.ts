@@ -258,9 +258,12 @@ export const TLB_JOURNAL_ENTRIES = 1024;
 /** Entries of 16 bytes: i64 guest-physical page with rights in the low bits (-1: empty), i64 host-physical page. */
 export const EPT_CACHE = 0x1a7000;
 export const EPT_CACHE_ENTRIES = 512;
+/** Entries of 16 bytes: i64 linear address of 2 MiB with the rights of the upper levels in the low bits (-1: empty), i64 host address of the page table. */
+export const WALK_CACHE = 0x1a9000;
+export const WALK_CACHE_ENTRIES = 64;
 
 /** Bytes of the area, without trace arena and page table of traces. */
-export const AREA_SIZE = 0x1a9000;
+export const AREA_SIZE = 0x1aa000;
 
 /** MAXPHYADDR: width of physical addresses, as CPUID leaf 0x80000008 reports it. */
 export const PHYSICAL_BITS = 39;

@@ -11,7 +11,7 @@ export const PTE_U = 4n;
 export const PTE_A = 0x20n;
 export const PTE_D = 0x40n;
 export const PTE_PS = 0x80n;
-export const PTE_XD = 1n << 63n;
+export const PTE_XD: bigint = 1n << 63n;
 
 export const CODE64 = 0xa09b;
 export const CODE32 = 0xc09b;
@@ -48,7 +48,7 @@ export class MicrocodeBench {
   /** Root of the page tables that map() fills. */
   readonly root: number;
 
-  constructor(bytes = 16 << 20) {
+  constructor(bytes: number = 16 << 20) {
     this.memory = HostMemory.create(bytes);
     this.area = this.memory.allocPages(Math.ceil(L.AREA_SIZE / 4096));
     this.#record = this.memory.allocPages(1);
