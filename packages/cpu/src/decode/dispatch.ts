@@ -48,36 +48,49 @@ function selectTable(): Uint8Array {
 /** Slot by entry kind << 8 | ModRM byte. */
 export const SELECT: Uint8Array = selectTable();
 
-/** Forms of ModRM.rm that a row has: bit 0 register, bit 1 memory. */
-function rmChoices(row: EncodingRow): number {
+function rmChoicesOf(row: EncodingRow): number {
   if (row.attributes.has('reg') || row.modrm >= 0xc0) return 1;
   if (row.attributes.has('mod3')) return 3;
   return row.operands.reduce((all, operand) => all | rmForms(operand), 0) || 3;
 }
 
-/** Whether a row accepts a slot of kind BY_MODRM. */
-function acceptsSlot(row: EncodingRow, slot: number): boolean {
-  const memory = slot < 8;
-  if (row.modrm >= 0) return slot - 8 + 0xc0 === row.modrm;
-  if (row.digit >= 0 && row.digit !== (memory ? slot : (slot - 8) >> 3)) return false;
-  return (rmChoices(row) & (memory ? 2 : 1)) !== 0;
-}
-
-/** A row that names more of the encoding goes before one that names less. */
-function rank(row: EncodingRow): number {
+function rankOf(row: EncodingRow): number {
   return (row.modrm >= 0 ? 4 : 0) + (row.prefix === PREFIX_ANY ? 0 : 2) + (row.digit >= 0 ? 1 : 0);
 }
 
 function usesModrmByte(row: EncodingRow): boolean {
-  return row.digit >= 0 || row.modrm >= 0 || row.attributes.has('reg') || row.operands.some(usesModrm);
+  return row.attributes.has('reg') || row.operands.some(usesModrm);
 }
 
-/** The row of the highest rank; two of the same rank are a mistake of the table. */
-function choose(rows: readonly EncodingRow[]): EncodingRow | undefined {
-  const best = Math.max(...rows.map(rank));
-  const chosen = rows.filter((row) => rank(row) === best);
-  if (chosen.length > 1) throw new Error(`encoding table: ${chosen.map((row) => row.mnemonic).join(' and ')} collide`);
-  return chosen[0];
+/** By row: forms of ModRM.rm that it has, bit 0 register, bit 1 memory. */
+const RM_CHOICES: Uint8Array = Uint8Array.from(ROWS, rmChoicesOf);
+/** By row: a row that names more of the encoding goes before one that names less. */
+const RANK: Uint8Array = Uint8Array.from(ROWS, rankOf);
+
+/** Whether a row accepts a slot of a kind of entry. */
+function accepts(row: EncodingRow, kind: number, slot: number): boolean {
+  const choices = RM_CHOICES[row.index] as number;
+  if (kind !== BY_MODRM) return kind === BY_NOTHING || ((choices >> (1 - slot)) & 1) === 1;
+  const memory = slot < 8;
+  if (row.modrm >= 0) return slot - 8 + 0xc0 === row.modrm;
+  if (row.digit >= 0 && row.digit !== (memory ? slot : (slot - 8) >> 3)) return false;
+  return (choices & (memory ? 2 : 1)) !== 0;
+}
+
+/** The row of the highest rank that accepts a slot; two of the same rank are a mistake of the table. */
+function choose(rows: readonly EncodingRow[], kind: number, slot: number): EncodingRow | undefined {
+  let chosen: EncodingRow | undefined;
+  let equal: EncodingRow | undefined;
+  let best = -1;
+  for (const row of rows) {
+    const rank = RANK[row.index] as number;
+    if (rank < best || !accepts(row, kind, slot)) continue;
+    equal = rank === best ? row : undefined;
+    chosen = row;
+    best = rank;
+  }
+  if (equal) throw new Error(`encoding table: another row collides with ${equal.mnemonic} ${equal.notation}`);
+  return chosen;
 }
 
 class DispatchBuilder {
@@ -91,12 +104,16 @@ class DispatchBuilder {
     if (rows.some((row) => row.addressSize !== 0)) return this.#store(BY_NOTHING, rows, context);
     const plus = rows.find((row) => row.plusRegister);
     // 90 is NOP or PAUSE, but an exchange with R8 if REX.B is set: two slots.
-    if (plus && rows.length > 1) return this.#store(BY_NOTHING, [choose(rows.filter((row) => row !== plus)), plus], context);
-    if (!rows.some(usesModrmByte)) return this.#store(BY_NOTHING, [choose(rows)], context);
-    const kind = rows.some((row) => row.digit >= 0 || row.modrm >= 0) ? BY_MODRM : BY_MOD;
-    const slots = Array.from({ length: SLOTS_OF_KIND[kind] as number }, (_, slot) =>
-      choose(rows.filter((row) => (kind === BY_MOD ? (rmChoices(row) >> (1 - slot)) & 1 : acceptsSlot(row, slot)))),
-    );
+    if (plus && rows.length > 1) {
+      return this.#store(BY_NOTHING, [choose(rows.filter((row) => row !== plus), BY_NOTHING, 0), plus], context);
+    }
+    let kind = BY_NOTHING;
+    for (const row of rows) {
+      if (row.digit >= 0 || row.modrm >= 0) kind = BY_MODRM;
+      else if (kind === BY_NOTHING && usesModrmByte(row)) kind = BY_MOD;
+    }
+    const slots: (EncodingRow | undefined)[] = [];
+    for (let slot = 0; slot < (SLOTS_OF_KIND[kind] as number); slot++) slots.push(choose(rows, kind, slot));
     return this.#store(kind, slots, context);
   }
 
@@ -141,6 +158,7 @@ function flatten(contexts: readonly DispatchContext[], firstMap: number): Int32A
     if (opcode < 0 || opcode >= 1024) continue;
     contexts.forEach((context, i) => {
       const rows = all.filter((row) => rowApplies(row, context));
+      if (rows.length === 0) return; // slot 0: undefined
       const anyPrefix = rows.filter((row) => row.prefix === PREFIX_ANY);
       const ordinary = builder.entry(anyPrefix, context);
       for (let prefix = 0; prefix < 4; prefix++) {
