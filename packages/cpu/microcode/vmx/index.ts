@@ -1,4 +1,4 @@
-export { timerValue, budgetUntilTimer, nextDeadline } from "./timer";
+export { budgetUntilTimer, nextDeadline, pollLocalTimer, timerValue } from "./timer";
 export { pollEvents } from "./poll";
 export { vmexit } from "./exit";
 export { interceptException } from "./intercept";
