@@ -4,9 +4,9 @@
  */
 import {
   EVENT_ADDRESS, EVENT_DR6, EVENT_ERROR, EVENT_HAS_ERROR, EVENT_TYPE, EVENT_VECTOR, EXIT_GLA, EXIT_GPA, EXIT_QUALIFICATION,
-  EXIT_REASON, ST_FAULT,
+  EXIT_REASON, REAL_MODE, ST_FAULT,
 } from "../src/state/layout";
-import { set32, set64 } from "./cpu";
+import { get32, set32, set64 } from "./cpu";
 
 export const VECTOR_DE = 0;
 export const VECTOR_DB = 1;
@@ -43,11 +43,11 @@ export function raise(vector: i32): i32 {
   return ST_FAULT;
 }
 
-/** A hardware exception with error code. */
+/** A hardware exception with error code; real mode has none (SDM vol. 3A, 22.1.4; vol. 3C, table 28-18). */
 export function raiseError(vector: i32, error: i32): i32 {
   set32(EVENT_VECTOR, vector);
   set32(EVENT_TYPE, TYPE_EXCEPTION);
-  set32(EVENT_HAS_ERROR, 1);
+  set32(EVENT_HAS_ERROR, get32(REAL_MODE) == 1 ? 0 : 1);
   set32(EVENT_ERROR, error);
   return ST_FAULT;
 }

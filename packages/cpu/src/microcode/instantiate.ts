@@ -4,9 +4,9 @@ import { MICROCODE } from './microcode.gen.ts';
 /** What the microcode calls in the host. */
 export interface MicrocodeHost {
   /** The clock that the TSC counts, in ticks. */
-  readClock(): number;
+  readonly readClock: () => number;
   /** Called at points that a trace names; only when tracing. */
-  cpuTrace(code: number): void;
+  readonly cpuTrace: (code: number) => void;
 }
 
 /** A microcode handler: executes the instruction of the record, returns a status (ST_*, layout.ts). */
@@ -19,7 +19,7 @@ export type MicrocodeExports = Readonly<Record<string, (...args: (number | bigin
 export interface Microcode {
   readonly exports: MicrocodeExports;
   /** The handlers, by name without `op_`. */
-  handler(name: string): MicrocodeHandler | undefined;
+  readonly handler: (name: string) => MicrocodeHandler | undefined;
 }
 
 const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
