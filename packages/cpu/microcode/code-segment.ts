@@ -1,15 +1,13 @@
 /** What all far transfers share: checks on the new code segment, stacks of inner privilege levels, loading CS and SS. */
-import { CS, NEXT_RIP, RIP, SS, ST_DISPATCH, ST_FAULT, ST_NEXT, TR } from "../src/state/layout";
-import { get32, get64, segAttr, segBase, segLimit, segSelector, set64, setSeg } from "./cpu";
+import { CS, RIP, SS, ST_FAULT, ST_NEXT, TR } from "../src/state/layout";
+import { segAttr, segBase, segLimit, segSelector, set64, setSeg } from "./cpu";
 import {
-  descAddress, descAttr, descBase, descDpl, descHigh, descIsBig, descIsCode, descIsConforming, descIsLong, descIsWritableData, descLimit,
-  descLow, descPresent, isNull, loadFromDescriptor, readDescriptor, setAccessed, useDescriptor,
+  descAddress, descDpl, descHigh, descIsBig, descIsCode, descIsConforming, descIsLong, descIsWritableData, descLimit, descLow,
+  descPresent, isNull, loadFromDescriptor, readDescriptor, setAccessed, useDescriptor,
 } from "./descriptor";
-import { gp0, gpSelector, npSelector, raiseError, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from "./event";
+import { gpSelector, npSelector, raiseError, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from "./event";
 import { fault, readSystem } from "./mmu";
-import {
-  ATTR_DPL_SHIFT, ATTR_L, ATTR_UNUSABLE, currentPrivilege, inLongMode, inV86, isCanonical, updateMode,
-} from "./mode";
+import { ATTR_DPL_SHIFT, ATTR_UNUSABLE, currentPrivilege, inLongMode, isCanonical } from "./mode";
 
 // ---- a code descriptor put aside while a stack segment's is read
 let savedLow: i32 = 0;

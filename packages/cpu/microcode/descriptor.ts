@@ -1,9 +1,9 @@
 /** Segment and gate descriptors in the GDT and LDT (SDM vol. 3A, 3.4.5, 3.5, 6.8.3). */
-import { CS, GDTR_BASE, GDTR_LIMIT, LDTR, SS } from "../src/state/layout";
+import { GDTR_BASE, GDTR_LIMIT, LDTR, SS } from "../src/state/layout";
 import { get32, get64, segAttr, segBase, segLimit, setSeg } from "./cpu";
-import { raiseError, VECTOR_GP } from "./event";
+import { raiseError } from "./event";
 import { fault, readSystem, writeSystem } from "./mmu";
-import { ATTR_DPL_SHIFT, ATTR_G, ATTR_P, ATTR_S, ATTR_UNUSABLE, currentPrivilege, inLongMode, isCanonical } from "./mode";
+import { ATTR_DPL_SHIFT, ATTR_UNUSABLE } from "./mode";
 
 /** Types of system descriptors. */
 export const TYPE_TSS16_AVAILABLE = 1;

@@ -1,6 +1,6 @@
 /** What far returns and IRET share: the code and stack segments that the frame names (SDM vol. 2, RET and IRET). */
-import { CS, DS, ES, FS, GS, RIP, SS, ST_FAULT, ST_NEXT } from "../src/state/layout";
-import { segAttr, set64, setSeg } from "./cpu";
+import { DS, ES, FS, GS, SS, ST_FAULT, ST_NEXT } from "../src/state/layout";
+import { segAttr, setSeg } from "./cpu";
 import { checkOffset, enterCode, restoreDescriptor, saveDescriptor, targetIs64 } from "./code-segment";
 import {
   descAttr, descBase, descDpl, descIsBig, descIsCode, descIsConforming, descIsLong, descIsWritableData, descLimit, descPresent, isNull,

@@ -6,7 +6,7 @@ import {
   FLAG_BIT_AC, FLAG_BIT_DF, FLAG_BIT_ID, FLAG_BIT_IF, FLAG_BIT_IOPL, FLAG_BIT_NT, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_BIT_VIF, FLAG_BIT_VIP,
   FLAG_BIT_VM, FLAGS_ARITHMETIC, getRflags, iopl, setRflags, testFlag,
 } from "./flags";
-import { CR4_PVI, CR4_SMAP, CR4_VME, currentPrivilege, inRealOrV86, inV86, updateTlbSet } from "./mode";
+import { CR4_PVI, CR4_SMAP, CR4_VME, currentPrivilege, inV86, updateTlbSet } from "./mode";
 import { operandSize } from "./operand";
 import { blockBySti, interruptWaits } from "./shadow";
 import { commitStack, openStack, pop, push, stackFault } from "./stack";

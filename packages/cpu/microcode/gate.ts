@@ -2,21 +2,19 @@
 import {
   CS, DS, ES, FS, GS, IDTR_BASE, IDTR_LIMIT, RIP, RSP, SS, ST_DISPATCH, ST_FAULT, ST_NEXT,
 } from "../src/state/layout";
-import { get32, get64, segAttr, segBase, segLimit, segSelector, set64, setSeg } from "./cpu";
+import { get32, get64, segLimit, segSelector, set64, setSeg } from "./cpu";
 import {
   checkOffset, enterCode, loadNullStackFor, newStackPointer, newStackSelector, readGateCode, readInnerStack, readInnerStack64,
   restoreDescriptor, saveDescriptor,
 } from "./code-segment";
 import {
-  descAttr, descBase, descDpl, descHigh, descIsConforming, descLimit, loadFromDescriptor, loadNull, setAccessed, TYPE_INTERRUPT_GATE,
-  TYPE_INTERRUPT_GATE16, TYPE_TASK_GATE, TYPE_TRAP_GATE, TYPE_TRAP_GATE16,
+  descAttr, descBase, descDpl, descIsConforming, descLimit, loadNull, setAccessed, TYPE_INTERRUPT_GATE, TYPE_INTERRUPT_GATE16,
+  TYPE_TASK_GATE, TYPE_TRAP_GATE, TYPE_TRAP_GATE16,
 } from "./descriptor";
 import { raiseError, TYPE_SOFTWARE_EXCEPTION, TYPE_SOFTWARE_INTERRUPT, VECTOR_GP, VECTOR_NP } from "./event";
-import {
-  FLAG_BIT_AC, FLAG_BIT_IF, FLAG_BIT_NT, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_BIT_VM, getRflags, setRflags,
-} from "./flags";
+import { FLAG_BIT_AC, FLAG_BIT_IF, FLAG_BIT_NT, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_BIT_VM, setRflags } from "./flags";
 import { fault, readSystem } from "./mmu";
-import { currentPrivilege, inLongMode, inRealOrV86, inV86, updateMode, VIRTUAL_8086 } from "./mode";
+import { currentPrivilege, inLongMode, inRealOrV86, inV86, updateMode } from "./mode";
 import { loadRealSegment } from "./segment";
 import { commitStack, openNewStack, openStack, openStack64, push } from "./stack";
 import { switchTask, TASK_GATE } from "./task";

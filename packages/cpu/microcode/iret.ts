@@ -3,7 +3,7 @@ import {
   CS, CR4, DR7, DS, ES, FS, GS, INTERRUPTIBILITY, NEXT_RIP, RIP, RSP, SS, ST_DISPATCH, ST_FAULT, ST_NEXT, ST_POLL, TR,
 } from "../src/state/layout";
 import { NMI_UNBLOCKED } from "../src/state/vmx-layout";
-import { get32, get64, segBase, segLimit, segSelector, set32, set64, setSeg } from "./cpu";
+import { get32, get64, segBase, segLimit, set32, set64 } from "./cpu";
 import { enterCode } from "./code-segment";
 import { gp0 } from "./event";
 import { readReturnCode, returnWithStack } from "./far-return";

@@ -2,10 +2,10 @@
 import {
   CR4, FS, GS, INTERRUPTIBILITY, NEXT_RIP, RIP, SS, ST_FAULT, ST_NEXT, ST_POLL, MSR_KERNEL_GS_BASE,
 } from "../src/state/layout";
-import { PREFIX_OPSIZE_SHIFT, REC_P1, REC_P2, REC_PREFIX } from "../src/state/record";
+import { REC_P1, REC_P2 } from "../src/state/record";
 import { get32, get64, segAttr, segBase, segLimit, segPointer, segSelector, set32, set64, setSeg } from "./cpu";
 import {
-  descAttr, descDpl, descIsCode, descIsConforming, descIsSegment, descIsWritableData, descKind, descPresent, isNull, loadFromDescriptor,
+  descDpl, descIsCode, descIsConforming, descIsSegment, descIsWritableData, descKind, descPresent, isNull, loadFromDescriptor,
   loadNull, readDescriptor, setAccessed,
 } from "./descriptor";
 import { gp0, gpSelector, npSelector, ssSelector, ud, VECTOR_GP } from "./event";

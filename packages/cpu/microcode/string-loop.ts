@@ -2,11 +2,10 @@
  * What string instructions share: the index registers and the counter in their address size, the source segment, REP, and
  * how long one call may run. Registers are right after each element, so a fault or an interrupt in the middle resumes there.
  */
-import { DS, NEXT_RIP, RCX, RDI, RIP, RSI, SEG, SEG_SIZE, ST_NEXT, ST_POLL, ZERO } from "../src/state/layout";
+import { DS, RCX, SEG, SEG_SIZE, ST_NEXT, ST_POLL, ZERO } from "../src/state/layout";
 import { PREFIX_REP, PREFIX_REPNE, REC_PREFIX, REC_SEG } from "../src/state/record";
 import { cpu, get64, set64 } from "./cpu";
 import { FLAG_BIT_DF, FLAG_BIT_TF, testFlag } from "./flags";
-import { in64BitMode } from "./mode";
 import { addressMask } from "./segmented";
 import { operandSize } from "./operand";
 

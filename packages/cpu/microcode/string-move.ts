@@ -1,5 +1,5 @@
 /** MOVS and STOS, a page at a time where they can (SDM vol. 2). */
-import { DS, ES, RAX, RDI, RSI, ST_FAULT, ST_NEXT } from "../src/state/layout";
+import { ES, RAX, RDI, RSI, ST_FAULT, ST_NEXT } from "../src/state/layout";
 import { cpu, get64 } from "./cpu";
 import { fault, readHost } from "./mmu";
 import { readSized, writeSized } from "./operand";

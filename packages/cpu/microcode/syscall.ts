@@ -1,10 +1,10 @@
 /** SYSCALL SYSRET SYSENTER SYSEXIT (SDM vol. 2). */
 import {
-  CS, MSR_CSTAR, MSR_EFER, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, NEXT_RIP, RCX, RDX, RIP,
-  RSP, SS, ST_DISPATCH, ST_POLL,
+  CS, MSR_EFER, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, NEXT_RIP, RCX, RDX, RIP, RSP,
+  SS, ST_DISPATCH, ST_POLL,
 } from "../src/state/layout";
 import { getGpr, get32, get64, set64, setGpr, setSeg } from "./cpu";
-import { gp0, gpSelector, ud } from "./event";
+import { gp0, ud } from "./event";
 import { FLAG_BIT_IF, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_BIT_VM, FLAGS_ALL, getRflags, setRflags, testFlag } from "./flags";
 import { currentPrivilege, EFER_SCE, in64BitMode, inLongMode, inRealOrV86, isCanonical, updateMode } from "./mode";
 import { operandSize } from "./operand";

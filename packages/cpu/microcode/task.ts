@@ -1,8 +1,8 @@
 /** Task switches of legacy modes (SDM vol. 3A, 9.3). In a guest each is a VM exit (vol. 3C, 26.2). */
 import {
-  CR0, CR3, CR4, CS, DS, ES, FS, GS, LDTR, PENDING_DEBUG, RFLAGS_REST, RIP, SS, ST_DISPATCH, ST_FAULT, ST_NEXT, ST_POLL, TR,
+  CR0, CR3, CR4, CS, DS, ES, FS, GS, LDTR, PENDING_DEBUG, RIP, SS, ST_DISPATCH, ST_FAULT, ST_NEXT, ST_POLL, TR,
 } from "../src/state/layout";
-import { get32, get64, getGpr, segAttr, segBase, segLimit, segSelector, set32, set64, setGpr, setSeg } from "./cpu";
+import { get32, get64, getGpr, segAttr, segBase, segLimit, segSelector, set64, setGpr, setSeg } from "./cpu";
 import {
   descAddress, descAttr, descBase, descDpl, descIsCode, descIsConforming, descIsSegment, descIsWritableData, descKind, descLimit,
   descPresent, isNull, loadFromDescriptor, loadNull, readDescriptor, setAccessed, setBusy, TYPE_LDT, TYPE_TSS16_AVAILABLE,
@@ -10,7 +10,7 @@ import {
 } from "./descriptor";
 import { gp0, raiseError, raiseExit, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from "./event";
 import { FLAG_BIT_NT, FLAG_BIT_VM, FLAGS_ALL, setRflags } from "./flags";
-import { fault, flushTlb, loadPdptes, probeWrite, readSystem, systemSet, writeSystem } from "./mmu";
+import { flushTlb, loadPdptes, probeWrite, readSystem, systemSet, writeSystem } from "./mmu";
 import { ATTR_UNUSABLE, CR0_PG, CR0_TS, CR4_PAE, updateMode } from "./mode";
 import { loadRealSegment } from "./segment";
 import { commitStack, openStack, push } from "./stack";

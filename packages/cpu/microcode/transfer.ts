@@ -4,7 +4,7 @@ import { REC_BASE, REC_IMM } from "../src/state/record";
 import { cpu, get64, segLimit, segSelector, set64, setSeg } from "./cpu";
 import {
   checkDirectCode, checkOffset, enterCode, loadNullStackFor, newStackPointer, newStackSelector, readGateCode, readInnerStack,
-  readInnerStack64, restoreDescriptor, saveDescriptor, targetIs64,
+  readInnerStack64, restoreDescriptor, saveDescriptor,
 } from "./code-segment";
 import {
   descAttr, descBase, descDpl, descHigh, descIsCode, descIsConforming, descIsSegment, descKind, descLimit, descLow, descPresent, isNull,
@@ -18,9 +18,7 @@ import { ea, fault } from "./mmu";
 import { currentPrivilege, in64BitMode, inLongMode, inRealOrV86, updateMode } from "./mode";
 import { operandSize, readSized } from "./operand";
 import { loadRealSegment } from "./segment";
-import {
-  commitStack, openNewStack, openStack, openStack64, peek, pop, push, setStackPointer, skip, stackFault, stackPointer,
-} from "./stack";
+import { commitStack, openNewStack, openStack, openStack64, peek, pop, push, skip, stackFault, stackPointer } from "./stack";
 import { switchTask, TASK_CALL, TASK_JUMP } from "./task";
 
 // ---- the far pointer that readFarPointer() found
