@@ -28,3 +28,4 @@ export { op_call_far, op_jmp_far, op_retf } from "./transfer";
 export { op_aaa, op_aad, op_aam, op_aas, op_daa, op_das } from "./decimal";
 export { op_clflush, op_cmpxchg16b, op_cmpxchg8b, op_crc32, op_crc32_1, op_ud, op_xlatb } from "./exchange";
 export * from "./xsave";
+export * from "./vector";

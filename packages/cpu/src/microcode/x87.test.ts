@@ -81,6 +81,7 @@ describe.skipIf(native === null)('x87 instructions do what the processor does', 
           fx: randomImage(random, n % 3 !== 0),
           memory: memoryFor(form, random),
           rax: 0x1234n,
+          rdx: 0n,
           rflags: 2n | (BigInt(random.next()) & FLAGS),
         },
       });

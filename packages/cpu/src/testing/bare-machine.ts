@@ -63,5 +63,6 @@ export function bareMachine(bytes: number, step = false): BareMachine {
     rflags: () => BigInt.asUintN(64, exports['getRflags']!() as bigint),
     ex: (name, ...args) => exports[name]!(...args),
     setRflags: (value) => void exports['setRflags']!(value, -1n),
+    updateMode: () => void exports['updateMode']!(),
   };
 }

@@ -12,6 +12,7 @@ struct input {
   uint8_t fx[512];
   uint8_t memory[128];
   uint64_t rax;
+  uint64_t rdx;
   uint64_t rflags;
   uint8_t code[16];
 };
@@ -20,6 +21,7 @@ struct output {
   uint8_t fx[512];
   uint8_t memory[128];
   uint64_t rax;
+  uint64_t rcx;
   uint64_t rflags;
 };
 
@@ -35,14 +37,15 @@ int main(void) {
     memcpy(code, in.code, 16);
     code[16] = 0xc3;
     memcpy(out.memory, in.memory, sizeof out.memory);
-    uint64_t rax = in.rax, rflags = in.rflags;
+    uint64_t rax = in.rax, rcx = 0, rdx = in.rdx, rflags = in.rflags;
     __asm__ volatile(
         "sub $256, %%rsp\n fxrstor64 (%[in])\n push %[flags]\n popfq\n call *%[code]\n pushfq\n pop %[flags]\n"
         "fxsave64 (%[out])\n fxrstor64 (%[clean])\n add $256, %%rsp\n"
-        : "+a"(rax), [flags] "+r"(rflags)
+        : "+a"(rax), "+c"(rcx), "+d"(rdx), [flags] "+r"(rflags)
         : [in] "r"(in.fx), [out] "r"(out.fx), [clean] "r"(clean), [code] "r"(code), "D"(out.memory)
-        : "memory", "cc", "rcx", "rdx", "rsi");
+        : "memory", "cc", "rsi");
     out.rax = rax;
+    out.rcx = rcx;
     out.rflags = rflags;
     if (fwrite(&out, sizeof out, 1, stdout) != 1) return 3;
   }

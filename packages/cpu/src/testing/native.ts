@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** An instruction and the state that it starts from. RDI points at `memory`. */
+/** An instruction and the state that it starts from. RDI points at `memory`, RCX is zero. */
 export interface NativeCase {
   readonly code: readonly number[];
   /** FXSAVE image, in the 64-bit format. */
@@ -16,6 +16,7 @@ export interface NativeCase {
   /** 128 bytes. */
   readonly memory: Uint8Array;
   readonly rax: bigint;
+  readonly rdx: bigint;
   readonly rflags: bigint;
 }
 
@@ -23,11 +24,12 @@ export interface NativeResult {
   readonly fx: Uint8Array;
   readonly memory: Uint8Array;
   readonly rax: bigint;
+  readonly rcx: bigint;
   readonly rflags: bigint;
 }
 
-const INPUT = 672;
-const OUTPUT = 656;
+const INPUT = 680;
+const OUTPUT = 664;
 
 export class NativeProcessor {
   readonly #directory: string;
@@ -62,9 +64,10 @@ export class NativeProcessor {
       input.set(c.fx, at);
       input.set(c.memory, at + 512);
       view.setBigUint64(at + 640, c.rax, true);
-      view.setBigUint64(at + 648, c.rflags, true);
-      input.fill(0x90, at + 656, at + 672);
-      input.set(c.code, at + 656);
+      view.setBigUint64(at + 648, c.rdx, true);
+      view.setBigUint64(at + 656, c.rflags, true);
+      input.fill(0x90, at + 664, at + 680);
+      input.set(c.code, at + 664);
     }
     const child = spawnSync(join(this.#directory, 'native'), { input, maxBuffer: 2 ** 31 - 1 });
     if (child.status !== 0 || child.stdout.length !== cases.length * OUTPUT) {
@@ -80,7 +83,8 @@ export class NativeProcessor {
         fx: bytes.subarray(at, at + 512),
         memory: bytes.subarray(at + 512, at + 640),
         rax: out.getBigUint64(at + 640, true),
-        rflags: out.getBigUint64(at + 648, true),
+        rcx: out.getBigUint64(at + 648, true),
+        rflags: out.getBigUint64(at + 656, true),
       };
     });
   }

@@ -84,6 +84,7 @@ export class X87Machine {
       fx: this.#saveImage(),
       memory: this.#u8.slice(this.#data, this.#data + 128),
       rax: this.#view.getBigUint64(this.#area + layout.RAX, true),
+      rcx: 0n,
       rflags: this.#microcode.exports['getRflags']!() as bigint,
     };
   }
