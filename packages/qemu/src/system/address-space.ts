@@ -1,5 +1,5 @@
 import type { HostMemory } from '@vm/kvm-run';
-import { FlatView, generateFlatView, type FlatCoalesced, type FlatEventFd, type FlatRange } from './flat-view.ts';
+import { generateFlatView, type FlatCoalesced, type FlatEventFd, type FlatRange, type FlatView } from './flat-view.ts';
 import { memoryRegionAccessValid, memoryRegionDispatchRead, memoryRegionDispatchWrite, type MemoryRegion } from './memory-region.ts';
 
 /** Hears what an update changed: first all that went, then all that came (MemoryListener). */
@@ -35,16 +35,18 @@ export class AddressSpace {
   readonly root: MemoryRegion;
   readonly memory: HostMemory;
   readonly unassigned: UnassignedAccesses = { reads: 0, writes: 0, last: 0 };
-  protected view: FlatView = new FlatView([]);
-  #eventFds: FlatEventFd[] = [];
-  #coalesced: FlatCoalesced[] = [];
+  protected view: FlatView;
+  #eventFds: FlatEventFd[];
+  #coalesced: FlatCoalesced[];
   readonly #listeners: MemoryListener[] = [];
 
   constructor(name: string, root: MemoryRegion, memory: HostMemory) {
     this.name = name;
     this.root = root;
     this.memory = memory;
-    this.update();
+    this.view = generateFlatView(root);
+    this.#eventFds = this.view.eventFds();
+    this.#coalesced = this.view.coalesced();
   }
 
   get ranges(): readonly FlatRange[] {

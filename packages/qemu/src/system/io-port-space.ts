@@ -16,8 +16,6 @@ export class IoPortSpace extends AddressSpace {
   #ops: (MemoryRegionOps | undefined)[] = [undefined];
   /** What to subtract from a port to get the offset in its region. */
   #bases: Float64Array = new Float64Array(1);
-  /** Not there yet while the base class's constructor runs. */
-  readonly #ready: boolean = true;
 
   constructor(root: MemoryRegion, memory: HostMemory) {
     super('I/O', root, memory);
@@ -26,7 +24,7 @@ export class IoPortSpace extends AddressSpace {
 
   override update(): void {
     super.update();
-    if (#ready in this) this.#index();
+    this.#index();
   }
 
   /** Reads 1, 2 or 4 bytes at a port. */
