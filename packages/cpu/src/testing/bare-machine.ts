@@ -21,6 +21,8 @@ export interface BareMachine {
   setRflags(value: bigint): void;
   /** Calls a function of the microcode. */
   ex(name: string, ...args: (number | bigint)[]): number | bigint;
+  /** To be called after a change of CR0, CR4, EFER or segments. */
+  updateMode(): void;
 }
 
 /** `bytes` of memory besides the processor's own; with `step` each slice is one instruction. */
