@@ -231,9 +231,7 @@ export function xadd(c: EmulateCtxt): number {
 export function cmpxchg(c: EmulateCtxt): number {
   const { dst, src } = c;
   const { lo, hi, bytes } = dst;
-  const accumulator = { ...dst };
-  store(accumulator, accumulatorOf(c, bytes));
-  if (compare(c, accumulator, lo, hi)) {
+  if (compare(c, bytes, accumulatorOf(c, bytes), lo, hi)) {
     dst.lo = src.lo;
     dst.hi = src.hi;
   } else {
@@ -319,7 +317,7 @@ function dividend(c: EmulateCtxt, bytes: number): bigint {
 function divide(c: EmulateCtxt, signed: boolean): number {
   const { bytes } = c.dst;
   const width = bytes * 8;
-  const as = signed ? BigInt.asIntN : BigInt.asUintN;
+  const as = (bits: number, of: bigint): bigint => (signed ? BigInt.asIntN(bits, of) : BigInt.asUintN(bits, of));
   const divisor = as(width, big(c.dst));
   const value = as(width * 2, dividend(c, bytes));
   if (divisor === 0n) return emulateException(c, DE_VECTOR, 0, false);

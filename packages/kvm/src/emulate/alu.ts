@@ -1,7 +1,7 @@
 /** Arithmetic that is common on device memory, on 32-bit halves. Results go to the destination, flags to the context. */
 
-import type { EmulateCtxt, Operand } from './ctxt.ts';
-import { X86EMUL_CONTINUE } from './ctxt.ts';
+import type { EmulateCtxt } from './ctxt.ts';
+import { Operand, X86EMUL_CONTINUE } from './ctxt.ts';
 
 export const CF = 0x1;
 export const PF = 0x4;
@@ -135,11 +135,12 @@ export function xchg(c: EmulateCtxt): number {
   return X86EMUL_CONTINUE;
 }
 
-/** subWith for cmpxchg: flags of a - b, nothing else. */
-export function compare(c: EmulateCtxt, a: Operand, lo: number, hi: number): boolean {
-  const { lo: savedLo, hi: savedHi } = a;
-  subWith(c, a, lo, hi, 0, false);
-  a.lo = savedLo;
-  a.hi = savedHi;
+/** The flags of a - b, for cmpxchg; true when they are equal. */
+export function compare(c: EmulateCtxt, bytes: number, a: bigint, lo: number, hi: number): boolean {
+  const left = new Operand();
+  left.bytes = bytes;
+  left.lo = Number(a & 0xffffffffn);
+  left.hi = Number(a >> 32n);
+  subWith(c, left, lo, hi, 0, false);
   return (c.rflags & ZF) !== 0;
 }
