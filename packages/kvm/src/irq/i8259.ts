@@ -1,6 +1,6 @@
 import type { KvmIoDevice } from '../io-bus.ts';
 import type { IrqKvm } from './types.ts';
-import { kvmIrqLineState } from './irq-state.ts';
+import { kvmIrqLineState, NO_VCPU } from './irq-state.ts';
 import {
   KVM_IRQCHIP_PIC_MASTER,
   KVM_IRQCHIP_PIC_SLAVE,
@@ -194,6 +194,11 @@ export function kvmPicSetIrq(pic: KvmPic, irq: number, source: number, level: nu
   const line = kvmIrqLineState(pic.irqStates, irq, source, level);
   const r = setIrq1(pic.chips[irq >> 3]!, irq & 7, line);
   updateIrq(pic);
+  const { tracer } = pic.kvm.global;
+  if (tracer !== null) {
+    const chip = pic.chips[irq >> 3]!;
+    tracer.event('kvm_pic_set_irq', NO_VCPU, irq >> 3, irq & 7, chip.elcr, chip.imr, r === 0 ? 1 : 0);
+  }
   wakeup(pic);
   return r;
 }

@@ -3,7 +3,8 @@ import type { ApicVcpu, IrqKvm } from './types.ts';
 import type { DestMap, KvmLapicIrq } from './lapic-irq.ts';
 import { APIC_DEST_LOGICAL, APIC_DEST_NOSHORT, APIC_DEST_PHYSICAL } from './apicdef.ts';
 import { HrTimer } from './hrtimer.ts';
-import { kvmIrqLineState } from './irq-state.ts';
+import { kvmIrqLineState, NO_VCPU } from './irq-state.ts';
+import { u64 } from '../trace.ts';
 import { kvmIrqDeliveryToApic, kvmApicMatchDest } from './irq-delivery.ts';
 import {
   KVM_IRQCHIP_IOAPIC,
@@ -163,7 +164,11 @@ export function kvmIoapicSetIrq(
   lineStatus: boolean,
 ): number {
   if (pin < 0 || pin >= IOAPIC_NUM_PINS) return -1;
-  return ioapicSetIrq(ioapic, pin, kvmIrqLineState(ioapic.irqStates, pin, source, level), lineStatus);
+  const { tracer } = ioapic.kvm.global;
+  const entry = tracer === null ? 0n : u64(ioapic.redirtbl[pin * 2]!, ioapic.redirtbl[pin * 2 + 1]!);
+  const r = ioapicSetIrq(ioapic, pin, kvmIrqLineState(ioapic.irqStates, pin, source, level), lineStatus);
+  if (tracer !== null) tracer.event('kvm_ioapic_set_irq', NO_VCPU, pin, entry, r === 0 ? 1 : 0);
+  return r;
 }
 
 // ---- end of interrupt

@@ -1,4 +1,5 @@
 import type { IrqKvm } from './types.ts';
+import { NO_VCPU } from './irq-state.ts';
 import { KVM_REQ_SCAN_IOAPIC } from '../requests.ts';
 
 /** Chips, as routing entries name them (uapi KVM_IRQCHIP_*). */
@@ -37,6 +38,8 @@ export function kvmNotifyAckedGsi(kvm: IrqKvm, gsi: number): void {
 }
 
 export function kvmNotifyAckedIrq(kvm: IrqKvm, chip: number, pin: number): void {
+  const { tracer } = kvm.global;
+  if (tracer !== null) tracer.event('kvm_ack_irq', NO_VCPU, chip, pin);
   if (kvm.irq.ackNotifiers.length === 0) return;
   const gsi = kvmChipPinToGsi(kvm, chip, pin);
   if (gsi >= 0) kvmNotifyAckedGsi(kvm, gsi);

@@ -10,7 +10,9 @@ import {
   KVM_IRQCHIP_PIC_SLAVE,
   kvmMakeScanIoapicRequest,
 } from './irq-notifier.ts';
+import { NO_VCPU } from './irq-state.ts';
 import { kvmPicSetIrq } from './i8259.ts';
+import { u64 } from '../trace.ts';
 import { newLapicIrq } from './lapic-irq.ts';
 import { kvmApicMatchDest } from './irq-delivery.ts';
 import { kvmApicPendingEoi } from './lapic.ts';
@@ -57,6 +59,8 @@ export function kvmSetMsiIrq(kvm: IrqKvm, msi: KvmMsi, irq: KvmLapicIrq): KvmLap
 export function kvmSetMsi(kvm: IrqKvm, msi: KvmMsi, irq: KvmLapicIrq, level: number): number {
   if (kvm.irq.x2apicFormat && (msi.addressHigh & 0xff) !== 0) return -1;
   if (level === 0) return -1;
+  const { tracer } = kvm.global;
+  if (tracer !== null) tracer.event('kvm_msi_set_irq', NO_VCPU, u64(msi.addressLow, msi.addressHigh), msi.data);
   return kvmIrqDeliveryToApic(kvm, null, kvmSetMsiIrq(kvm, msi, irq), null);
 }
 
@@ -71,6 +75,8 @@ export function kvmSendUserspaceMsi(kvm: IrqKvm, msi: KvmMsi): number {
  */
 export function kvmSetIrq(kvm: IrqKvm, source: number, gsi: number, level: number, lineStatus: boolean): number {
   const routes = kvm.irq.routes[gsi];
+  const { tracer } = kvm.global;
+  if (tracer !== null) tracer.event('kvm_set_irq', NO_VCPU, gsi, level, source);
   if (routes === undefined) return -1;
   let result = -1;
   for (let i = routes.length - 1; i >= 0; i--) {

@@ -10,6 +10,9 @@ export const KVM_USERSPACE_IRQ_SOURCE_ID = 0;
 export const KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID = 1;
 export const KVM_PIT_IRQ_SOURCE_ID = 2;
 
+/** In tracepoints of a VM: of no vCPU. */
+export const NO_VCPU = -1;
+
 /** The interrupt part of struct kvm_arch. */
 export interface KvmIrqState {
   vpic: KvmPic | null;

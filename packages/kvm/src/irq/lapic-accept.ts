@@ -25,6 +25,7 @@ import {
   KVM_APIC_INIT,
   KVM_APIC_SIPI,
   kvmApicHwEnabled,
+  kvmApicId,
   kvmLapicGetReg,
   kvmLapicSetIrr,
   kvmLapicSetReg,
@@ -44,6 +45,9 @@ export function apicAcceptIrq(
   destMap: DestMap | null,
 ): number {
   const vcpu = apic.vcpu;
+  const { tracer } = vcpu.kvm.global;
+  if (tracer !== null)
+    tracer.event('kvm_apic_accept_irq', vcpu.vcpuId, kvmApicId(apic), deliveryMode >> 8, trigMode ? 1 : 0, vector);
   switch (deliveryMode) {
     case APIC_DM_LOWEST:
       apic.arbPrio++;

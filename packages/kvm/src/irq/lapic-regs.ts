@@ -52,6 +52,7 @@ import {
   apicUpdatePpr,
   apicX2apicMode,
   kvmApicHwEnabled,
+  kvmApicId,
   kvmApicSetDfr,
   kvmApicSetLdr,
   kvmApicSetXapicId,
@@ -94,16 +95,22 @@ function readable(apic: KvmLapic, reg: number): boolean {
 
 /** __apic_read. */
 function apicRead(apic: KvmLapic, reg: number): number {
-  if (reg === APIC_TMCCT) return apicGetTmcct(apic);
-  if (reg === APIC_ARBPRI) return 0;
   if (reg === APIC_PROCPRI) apicUpdatePpr(apic);
-  return kvmLapicGetReg(apic, reg);
+  const value = reg === APIC_TMCCT ? apicGetTmcct(apic) : reg === APIC_ARBPRI ? 0 : kvmLapicGetReg(apic, reg);
+  const { tracer } = apic.vcpu.kvm.global;
+  if (tracer !== null) tracer.event('kvm_apic', apic.vcpu.vcpuId, 'apic_read', reg, value);
+  return value;
 }
 
 // ---- end of interrupt
 
 export function kvmIoapicHandlesVector(apic: KvmLapic, vector: number): boolean {
   return (apic.ioapicHandledVectors[vector >> 5]! & (1 << (vector & 31))) !== 0;
+}
+
+function traceEoi(apic: KvmLapic, vector: number): void {
+  const { tracer } = apic.vcpu.kvm.global;
+  if (tracer !== null) tracer.event('kvm_eoi', apic.vcpu.vcpuId, kvmApicId(apic), vector);
 }
 
 /** kvm_ioapic_send_eoi. */
@@ -122,6 +129,7 @@ function kvmIoapicSendEoi(apic: KvmLapic, vector: number): void {
 /** apic_set_eoi: the vector that ended, -1 when none was in service. */
 export function apicSetEoi(apic: KvmLapic): number {
   const vector = apicFindHighestIsr(apic);
+  traceEoi(apic, vector);
   if (vector < 0) return -1;
   apicClearIsr(apic, vector);
   apicUpdatePpr(apic);
@@ -138,6 +146,7 @@ export function kvmLapicSetEoi(vcpu: ApicVcpu): void {
 /** kvm_apic_set_eoi_accelerated: the processor has done the APIC's part (EOI-induced exit). */
 export function kvmApicSetEoiAccelerated(vcpu: ApicVcpu, vector: number): void {
   if (vcpu.apic === null) return;
+  traceEoi(vcpu.apic, vector & 0xff);
   kvmIoapicSendEoi(vcpu.apic, vector & 0xff);
   vcpu.makeRequest(KVM_REQ_EVENT);
 }
@@ -155,6 +164,8 @@ export function kvmApicSendIpi(apic: KvmLapic, low: number, high: number): void 
   ipi.shorthand = low & APIC_SHORT_MASK;
   ipi.msiRedirHint = false;
   ipi.destId = apicX2apicMode(apic) ? high >>> 0 : high >>> 24;
+  const { tracer } = apic.vcpu.kvm.global;
+  if (tracer !== null) tracer.event('kvm_apic_ipi', apic.vcpu.vcpuId, low >>> 0, ipi.destId);
   kvmIrqDeliveryToApic(apic.vcpu.kvm, apic, ipi, null);
 }
 
@@ -195,6 +206,8 @@ function writeLvt(apic: KvmLapic, reg: number, value: number): void {
 /** kvm_lapic_reg_write: false when the register is not writable (an MSR write then faults). */
 export function kvmLapicRegWrite(apic: KvmLapic, reg: number, value: number): boolean {
   const x2apic = apicX2apicMode(apic);
+  const { tracer } = apic.vcpu.kvm.global;
+  if (tracer !== null) tracer.event('kvm_apic', apic.vcpu.vcpuId, 'apic_write', reg, value >>> 0);
   switch (reg) {
     case APIC_EOI:
       apicSetEoi(apic);

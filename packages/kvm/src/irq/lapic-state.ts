@@ -104,7 +104,6 @@ export function kvmLapicReset(vcpu: ApicVcpu, initEvent: boolean): void {
   apic.timer.tscDeadlineLow = 0;
   apic.timer.tscDeadlineHigh = 0;
   apic.timer.period = 0;
-  apic.pvEoiPending = false;
   apic.arbPrio = 0;
   if (!initEvent) apic.pendingEvents = 0;
   vcpu.kvm.irq.apicMapDirty = true;

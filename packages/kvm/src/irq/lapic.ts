@@ -89,12 +89,6 @@ export interface KvmLapic {
   readonly ioapicHandledVectors: Uint32Array;
   /** Vector for KVM_EXIT_IOAPIC_EOI. */
   pendingIoapicEoi: number;
-  /** PV EOI (MSR_KVM_PV_EOI_EN): guest-physical address of the flag, -1 when off. */
-  pvEoiAddress: number;
-  pvEoiMsrLow: number;
-  pvEoiMsrHigh: number;
-  /** The flag is set in guest memory: the guest may skip the next EOI. */
-  pvEoiPending: boolean;
 }
 
 export function newLapic(vcpu: ApicVcpu, timerFn: (apic: KvmLapic) => number): KvmLapic {
@@ -132,10 +126,6 @@ export function newLapic(vcpu: ApicVcpu, timerFn: (apic: KvmLapic) => number): K
     lvt0InNmiMode: false,
     ioapicHandledVectors: new Uint32Array(8),
     pendingIoapicEoi: 0,
-    pvEoiAddress: -1,
-    pvEoiMsrLow: 0,
-    pvEoiMsrHigh: 0,
-    pvEoiPending: false,
   };
   return apic;
 }

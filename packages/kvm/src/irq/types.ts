@@ -1,4 +1,5 @@
 import type { HostMemory } from '@vm/kvm-run';
+import type { KvmTracer } from '../trace.ts';
 import type { KvmIoBus } from '../io-bus.ts';
 import type { HrTimerQueue } from './hrtimer.ts';
 import type { KvmLapic } from './lapic.ts';
@@ -41,6 +42,8 @@ export interface ApicVcpu {
 
 /** What the interrupt chips know of a VM. */
 export interface IrqKvm {
+  /** Where tracepoints go; null: nowhere. */
+  readonly global: { readonly tracer: KvmTracer | null };
   readonly memory: HostMemory;
   readonly vcpus: readonly ApicVcpu[];
   readonly irq: KvmIrqState;
