@@ -3,14 +3,7 @@
 export { Microvm, createMicrovm } from './hw/i386/microvm.ts';
 export type { MicrovmOptions } from './hw/i386/microvm-options.ts';
 export type { MicrovmDevices } from './hw/i386/microvm-devices.ts';
-export {
-  EXIT_DATA,
-  EXIT_GUEST_CRASH,
-  EXIT_POWEROFF,
-  EXIT_SOFTWARE,
-  EXIT_USAGE,
-  MachineError,
-} from './system/exit-status.ts';
+export { EXIT_DATA, EXIT_GUEST_CRASH, EXIT_POWEROFF, EXIT_SOFTWARE, EXIT_USAGE, MachineError } from './system/exit-status.ts';
 export type { ExitCause, ExitStatus } from './system/exit-status.ts';
 export { RunState } from './system/runstate.ts';
 export type { RunActions } from './system/runstate.ts';

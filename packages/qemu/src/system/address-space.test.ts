@@ -94,7 +94,12 @@ describe('memory access', () => {
     expect([...bytes]).toEqual([0, 0, 0xff, 0xff]);
     expect(space.write(0xf000, bytes)).toBe(false);
     expect(space.unassigned).toEqual({ reads: 1, writes: 1, last: 0xf000 });
-    expect([space.hostAddress(4000, 96), space.hostAddress(4000, 97), space.hostAddress(5000, 1), space.hostAddress(9000, 1)]).toEqual([at + 4000, -1, -1, -1]);
+    expect([space.hostAddress(4000, 96), space.hostAddress(4000, 97), space.hostAddress(5000, 1), space.hostAddress(9000, 1)]).toEqual([
+      at + 4000,
+      -1,
+      -1,
+      -1,
+    ]);
   });
 
   it('splits accesses of eight bytes and those larger than a device takes', () => {

@@ -80,7 +80,7 @@ export class AddressSpace {
   /** Reads `length` bytes at `address` into `data`. Returns false when a part of them was not there (all ones). */
   read(address: number, data: Uint8Array, at = 0, length: number = data.length - at): boolean {
     let complete = true;
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const index = this.view.find(address + done);
       const range = index < 0 ? undefined : this.view.ranges[index]!;
       const here = this.#extent(range, address + done, length - done);
@@ -97,7 +97,7 @@ export class AddressSpace {
   /** Writes bytes of `data`. Returns false when a part of them found no place. */
   write(address: number, data: Uint8Array, at = 0, length: number = data.length - at): boolean {
     let complete = true;
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const index = this.view.find(address + done);
       const range = index < 0 ? undefined : this.view.ranges[index]!;
       const here = this.#extent(range, address + done, length - done);
@@ -114,7 +114,7 @@ export class AddressSpace {
   /** Fills RAM with a byte; parts that are no writable RAM are left out. Returns false when there were such. */
   fill(address: number, length: number, value: number): boolean {
     let complete = true;
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const index = this.view.find(address + done);
       const range = index < 0 ? undefined : this.view.ranges[index]!;
       const here = this.#extent(range, address + done, length - done);
@@ -155,7 +155,7 @@ export class AddressSpace {
   #readIo(range: FlatRange, address: number, data: Uint8Array, at: number, length: number): boolean {
     const ops = range.region.ops!;
     let complete = true;
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const offset = range.offset + (address + done - range.start);
       const size = accessSize(length - done);
       if (memoryRegionAccessValid(ops, offset, size)) {
@@ -170,7 +170,7 @@ export class AddressSpace {
   #writeIo(range: FlatRange, address: number, data: Uint8Array, at: number, length: number): boolean {
     const ops = range.region.ops!;
     let complete = true;
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const offset = range.offset + (address + done - range.start);
       const size = accessSize(length - done);
       let value = 0;

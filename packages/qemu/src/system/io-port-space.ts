@@ -1,6 +1,12 @@
 import type { HostMemory } from '@vm/kvm-run';
 import { AddressSpace } from './address-space.ts';
-import { memoryRegionAccessValid, memoryRegionDispatchRead, memoryRegionDispatchWrite, type MemoryRegion, type MemoryRegionOps } from './memory-region.ts';
+import {
+  memoryRegionAccessValid,
+  memoryRegionDispatchRead,
+  memoryRegionDispatchWrite,
+  type MemoryRegion,
+  type MemoryRegionOps,
+} from './memory-region.ts';
 
 export const IO_PORTS = 0x10000;
 

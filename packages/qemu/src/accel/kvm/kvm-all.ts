@@ -122,7 +122,8 @@ export class KvmState {
 export function kvmInit(options: KvmInitOptions): KvmState {
   const { system, memory } = options;
   const version = system.ioctl(KVM_GET_API_VERSION, 0);
-  if (version !== KVM_API_VERSION) throw new KvmError('KVM_GET_API_VERSION', version < 0 ? -version : 0, `version ${version}, not ${KVM_API_VERSION}`);
+  if (version !== KVM_API_VERSION)
+    throw new KvmError('KVM_GET_API_VERSION', version < 0 ? -version : 0, `version ${version}, not ${KVM_API_VERSION}`);
   for (const [capability, name] of REQUIRED)
     if (system.ioctl(KVM_CHECK_EXTENSION, capability) <= 0) throw new KvmError('KVM_CHECK_EXTENSION', 0, `KVM lacks ${name}`);
   const mmapSize = checkIoctl(KVM_GET_VCPU_MMAP_SIZE, system.ioctl(KVM_GET_VCPU_MMAP_SIZE, 0));

@@ -13,8 +13,22 @@ function make(): { pm: AcpiPmState; timers: FakeTimers; line: () => boolean; shu
 describe('ACPI power management', () => {
   it.each([
     ['S5 by one word', [[4, 2, 0x2000 | (5 << 10)]], 1],
-    ['S5 as Linux writes it: type first, then enable', [[4, 2, 5 << 10], [4, 2, 0x2000 | (5 << 10)]], 1],
-    ['S5 byte by byte', [[4, 1, 0], [5, 1, 0x34]], 1],
+    [
+      'S5 as Linux writes it: type first, then enable',
+      [
+        [4, 2, 5 << 10],
+        [4, 2, 0x2000 | (5 << 10)],
+      ],
+      1,
+    ],
+    [
+      'S5 byte by byte',
+      [
+        [4, 1, 0],
+        [5, 1, 0x34],
+      ],
+      1,
+    ],
     ['the type alone', [[4, 2, 5 << 10]], 0],
     ['a state that is not offered', [[4, 2, 0x2000 | (1 << 10)]], 0],
   ] as const)('%s', (_name, writes, shutdowns) => {

@@ -59,7 +59,10 @@ export function amlEisaId(id: string): Aml {
 
 export const amlName = (name: string, value: Aml): Aml => [NAME_OP, ...nameString(name), ...value];
 export const amlScope = (name: string, ...terms: readonly Aml[]): Aml => [SCOPE_OP, ...withLength([...nameString(name), ...terms.flat()])];
-export const amlDevice = (name: string, ...terms: readonly Aml[]): Aml => [...DEVICE_OP, ...withLength([...nameString(name), ...terms.flat()])];
+export const amlDevice = (name: string, ...terms: readonly Aml[]): Aml => [
+  ...DEVICE_OP,
+  ...withLength([...nameString(name), ...terms.flat()]),
+];
 export const amlPackage = (...elements: readonly Aml[]): Aml => [PACKAGE_OP, ...withLength([elements.length, ...elements.flat()])];
 const amlBuffer = (bytes: Aml): Aml => [BUFFER_OP, ...withLength([...amlInt(bytes.length), ...bytes])];
 export const amlResourceTemplate = (...descriptors: readonly Aml[]): Aml => amlBuffer([...descriptors.flat(), ...END_TAG]);

@@ -1,13 +1,6 @@
 /** The memory map that firmware gives to operating systems (INT 15h, AX=E820h; ACPI 6.4, chapter 15). */
 
-import {
-  ABOVE_4G,
-  EBDA_START,
-  HIGH_MEMORY,
-  KVM_IDENTITY_BASE,
-  KVM_IDENTITY_SIZE,
-  MAX_RAM_BELOW_4G,
-} from './layout.ts';
+import { ABOVE_4G, EBDA_START, HIGH_MEMORY, KVM_IDENTITY_BASE, KVM_IDENTITY_SIZE, MAX_RAM_BELOW_4G } from './layout.ts';
 
 export const E820_RAM = 1;
 export const E820_RESERVED = 2;

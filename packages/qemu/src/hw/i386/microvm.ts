@@ -65,12 +65,21 @@ export class Microvm {
     try {
       this.#ram = splitRam(options.memoryMiB * MiB);
       this.e820 = e820Table(this.#ram);
-      this.runState = new RunState({ reboot: options.onReboot ?? 'reset', tripleFault: options.onTripleFault ?? 'stop' }, () => this.#notify());
+      this.runState = new RunState({ reboot: options.onReboot ?? 'reset', tripleFault: options.onTripleFault ?? 'stop' }, () =>
+        this.#notify(),
+      );
       this.kvm = kvmInit({ system: options.kvm, memory: options.hostMemory, identityBase: KVM_IDENTITY_BASE });
       this.#irq0Override = kvmPcSetupIrqRouting(this.kvm, IOAPIC_PINS);
       this.memory = new AddressSpace('memory', this.#memoryRegions(), options.hostMemory);
       const ports = MemoryRegion.container('I/O', IO_PORTS);
-      const context = { options, kvm: this.kvm, memory: this.memory, ioPorts: ports, runState: this.runState, serialBackend: this.#serialBuffer };
+      const context = {
+        options,
+        kvm: this.kvm,
+        memory: this.memory,
+        ioPorts: ports,
+        runState: this.runState,
+        serialBackend: this.#serialBuffer,
+      };
       this.devices = microvmDevicesInit(context);
       this.memory.update();
       this.ioPorts = new IoPortSpace(ports, options.hostMemory);
@@ -156,10 +165,13 @@ export class Microvm {
 
   /** qemu_system_reset: devices, chips, processors, and what the loaders put into memory. */
   #systemReset(image: BootImage): void {
-    this.devices.reset();
-    if (this.#ramUsed) this.#restoreChips();
-    this.cpus.forEach((cpu, index) => {
-      if (this.#ramUsed) this.#restoreCpus[index]!();
+    // At the first start all is as it was made; input that came early stays where it is.
+    if (this.#ramUsed) {
+      this.devices.reset();
+      this.#restoreChips();
+      for (const restore of this.#restoreCpus) restore();
+    }
+    this.cpus.forEach((cpu) => {
       cpu.env.reset();
       cpu.halted = false;
       cpu.exitRequest = false;
@@ -205,8 +217,7 @@ export class Microvm {
     const root = MemoryRegion.container('system', PHYSICAL_SPACE);
     const ram = MemoryRegion.ram('ram', this.#ram.below4g + this.#ram.above4g, this.#ramHost);
     root.addSubregion(0, MemoryRegion.alias('ram-below-4g', ram, 0, this.#ram.below4g));
-    if (this.#ram.above4g > 0)
-      root.addSubregion(ABOVE_4G, MemoryRegion.alias('ram-above-4g', ram, this.#ram.below4g, this.#ram.above4g));
+    if (this.#ram.above4g > 0) root.addSubregion(ABOVE_4G, MemoryRegion.alias('ram-above-4g', ram, this.#ram.below4g, this.#ram.above4g));
     return root;
   }
 

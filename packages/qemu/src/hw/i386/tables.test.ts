@@ -17,7 +17,14 @@ describe('AML', () => {
     ['dword', amlInt(0xfee00000), [0x0c, 0, 0, 0xe0, 0xfe]],
     ['EISA id', amlEisaId('PNP0501'), [0x0c, 0x41, 0xd0, 0x05, 0x01]],
     ['package', amlPackage(amlInt(5), amlInt(0)), [0x12, 5, 2, 0x0a, 5, 0]],
-    ['long scope', amlScope('\\_SB', Array.from({ length: 100 }, () => 1)).slice(0, 8), [0x10, 0x4b, 0x06, 0x5c, 0x5f, 0x53, 0x42, 0x5f]],
+    [
+      'long scope',
+      amlScope(
+        '\\_SB',
+        Array.from({ length: 100 }, () => 1),
+      ).slice(0, 8),
+      [0x10, 0x4b, 0x06, 0x5c, 0x5f, 0x53, 0x42, 0x5f],
+    ],
   ])('%s', (_name, aml, expected) => {
     expect(aml).toEqual(expected);
   });
@@ -32,7 +39,12 @@ describe.each([1, 8])('ACPI tables for %i processors', (cpus) => {
   };
 
   it('lead from the RSDP to every table, each with its checksum', () => {
-    expect([rsdp, ascii(bytes.subarray(0, 8)), sum(bytes.subarray(0, 20)), sum(bytes.subarray(0, 36))]).toEqual([ACPI_TABLES, 'RSD PTR ', 0, 0]);
+    expect([rsdp, ascii(bytes.subarray(0, 8)), sum(bytes.subarray(0, 20)), sum(bytes.subarray(0, 36))]).toEqual([
+      ACPI_TABLES,
+      'RSD PTR ',
+      0,
+      0,
+    ]);
     const xsdt = table(Number(view.getBigUint64(24, true)));
     const rsdt = table(view.getUint32(16, true));
     const entries = Array.from({ length: (xsdt.length - 36) / 8 }, (_, i) => view.getUint32(xsdt.byteOffset + 36 + i * 8, true));
@@ -47,7 +59,12 @@ describe.each([1, 8])('ACPI tables for %i processors', (cpus) => {
 
   it('come with an MP table that fits the EBDA', () => {
     const mp = mpTable({ cpus, irq0Override: true, signature: 0x806ea });
-    expect([ascii(mp.subarray(0, 4)), sum(mp.subarray(0, 16)), ascii(mp.subarray(16, 20)), sum(mp.subarray(16))]).toEqual(['_MP_', 0, 'PCMP', 0]);
+    expect([ascii(mp.subarray(0, 4)), sum(mp.subarray(0, 16)), ascii(mp.subarray(16, 20)), sum(mp.subarray(16))]).toEqual([
+      '_MP_',
+      0,
+      'PCMP',
+      0,
+    ]);
     expect(mp.length).toBeLessThanOrEqual(EBDA_END - EBDA_START);
   });
 });

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { I8042State } from './i8042.ts';
 
-function make(): { command: (byte: number) => void; data: (byte: number) => void; replies: () => number[]; line: () => boolean; resets: () => number; a20: boolean[] } {
+function make(): {
+  command: (byte: number) => void;
+  data: (byte: number) => void;
+  replies: () => number[];
+  line: () => boolean;
+  resets: () => number;
+  a20: boolean[];
+} {
   let level = false;
   let resets = 0;
   const a20: boolean[] = [];

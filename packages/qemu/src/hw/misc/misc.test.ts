@@ -32,7 +32,10 @@ it('debugcon passes bytes on and can be recognised', () => {
 
 it('port 92 resets on the rising edge of its bit 0', () => {
   let resets = 0;
-  const port = new Port92State(() => {}, () => resets++);
+  const port = new Port92State(
+    () => {},
+    () => resets++,
+  );
   port.write(0, 1, 0x03);
   port.write(0, 1, 0x03);
   expect([resets, port.read()]).toEqual([1, 3]);

@@ -24,7 +24,10 @@ class PcTestdev {
   #latch = 0;
   readonly #iomem: Uint8Array = new Uint8Array(IOMEM_LEN);
 
-  readonly ioport: MemoryRegionOps = { read: (offset, size) => this.#readLatch(offset, size), write: (offset, size, value) => this.#writeLatch(offset, size, value) };
+  readonly ioport: MemoryRegionOps = {
+    read: (offset, size) => this.#readLatch(offset, size),
+    write: (offset, size, value) => this.#writeLatch(offset, size, value),
+  };
   readonly ioportByte: MemoryRegionOps = { ...this.ioport, valid: { min: 1, max: 4 }, impl: { min: 1, max: 1 } };
   readonly iomem: MemoryRegionOps = {
     read: (offset, size) => {

@@ -4,12 +4,27 @@ import { describe, expect, it } from 'vitest';
 import { AddressSpace } from '../../system/address-space.ts';
 import { MemoryRegion } from '../../system/memory-region.ts';
 import { FwCfgState } from './fw-cfg.ts';
-import { FW_CFG_DMA_CTL_READ, FW_CFG_DMA_CTL_SELECT, FW_CFG_DMA_CTL_SKIP, FW_CFG_DMA_CTL_WRITE, FW_CFG_FILE_DIR, FW_CFG_ID, FW_CFG_RAM_SIZE } from './fw-cfg-keys.ts';
+import {
+  FW_CFG_DMA_CTL_READ,
+  FW_CFG_DMA_CTL_SELECT,
+  FW_CFG_DMA_CTL_SKIP,
+  FW_CFG_DMA_CTL_WRITE,
+  FW_CFG_FILE_DIR,
+  FW_CFG_ID,
+  FW_CFG_RAM_SIZE,
+} from './fw-cfg-keys.ts';
 
 const RAM = 1 << 16;
 const REQUEST = 0x100;
 
-function make(): { fwCfg: FwCfgState; space: AddressSpace; host: HostMemory; ram: number; select: (key: number) => void; read: (count: number) => number[] } {
+function make(): {
+  fwCfg: FwCfgState;
+  space: AddressSpace;
+  host: HostMemory;
+  ram: number;
+  select: (key: number) => void;
+  read: (count: number) => number[];
+} {
   const host = HostMemory.create(1 << 21);
   const ram = host.allocPages(RAM / 4096);
   const root = MemoryRegion.container('system', 2 ** 40);

@@ -2,7 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { FakeTimers } from '../../../test/fake-timers.ts';
 import { MC146818RtcState } from './mc146818rtc.ts';
 
-function make(): { rtc: MC146818RtcState; get: (register: number) => number; set: (register: number, value: number) => void; line: () => boolean; timers: FakeTimers } {
+function make(): {
+  rtc: MC146818RtcState;
+  get: (register: number) => number;
+  set: (register: number, value: number) => void;
+  line: () => boolean;
+  timers: FakeTimers;
+} {
   const timers = new FakeTimers(Date.UTC(2026, 10, 22, 23, 59, 58)); // a Sunday
   let level = false;
   const rtc = new MC146818RtcState((on) => (level = on), timers);
@@ -41,7 +47,16 @@ describe('MC146818', () => {
   it('stands still while SET is on, and goes on from what was written', () => {
     const { get, set, timers } = make();
     set(0x0b, 0x82);
-    for (const [register, value] of [[0, 0x30], [2, 0x45], [4, 0x12], [7, 0x01], [8, 0x02], [9, 0x30], [0x32, 0x20]] as const) set(register, value);
+    for (const [register, value] of [
+      [0, 0x30],
+      [2, 0x45],
+      [4, 0x12],
+      [7, 0x01],
+      [8, 0x02],
+      [9, 0x30],
+      [0x32, 0x20],
+    ] as const)
+      set(register, value);
     timers.advance(10 * SECOND);
     expect(get(0)).toBe(0x30);
     set(0x0b, 0x02);

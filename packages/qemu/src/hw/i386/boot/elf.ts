@@ -6,6 +6,8 @@ const ELF_MAGIC = 0x464c457f;
 const ELFCLASS32 = 1;
 const ELFCLASS64 = 2;
 const ELFDATA2LSB = 1;
+const ELF32_HEADER = 52;
+const ELF64_HEADER = 64;
 const ET_EXEC = 2;
 const ET_DYN = 3;
 export const EM_386 = 3;
@@ -48,11 +50,12 @@ export function isElf(bytes: Uint8Array): boolean {
 const bad = (why: string): LoaderError => new LoaderError(`the ELF kernel is damaged (${why})`, 'check the file');
 
 export function parseElf(bytes: Uint8Array): ElfImage {
-  if (bytes.length < 52) throw bad('it ends inside of its header');
+  if (bytes.length < ELF32_HEADER) throw bad('it ends inside of its header');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const elfClass = bytes[4]!;
   if (bytes[5] !== ELFDATA2LSB || (elfClass !== ELFCLASS32 && elfClass !== ELFCLASS64)) throw bad('its class or byte order is none of x86');
   const is64 = elfClass === ELFCLASS64;
+  if (bytes.length < (is64 ? ELF64_HEADER : ELF32_HEADER)) throw bad('it ends inside of its header');
   const type = view.getUint16(16, true);
   const machine = view.getUint16(18, true);
   if (machine !== EM_386 && machine !== EM_X86_64)
@@ -63,7 +66,13 @@ export function parseElf(bytes: Uint8Array): ElfImage {
   if (loads.length === 0) throw bad('it has nothing to load');
   const segments = loads.map((header) => segment(bytes, header));
   const notes = headers.filter((header) => header.type === PT_NOTE);
-  return { bits: is64 ? 64 : 32, machine, entry: is64 ? u64(view, 24) : view.getUint32(24, true), segments, pvhEntry: pvhEntry(view, notes) };
+  return {
+    bits: is64 ? 64 : 32,
+    machine,
+    entry: is64 ? u64(view, 24) : view.getUint32(24, true),
+    segments,
+    pvhEntry: pvhEntry(view, notes),
+  };
 }
 
 /** 64-bit fields as doubles: kernel addresses lose low bits there, but they are used modulo what is exact or not at all. */
@@ -116,7 +125,7 @@ function segment(bytes: Uint8Array, header: ProgramHeader): ElfSegment {
 function pvhEntry(view: DataView, notes: readonly ProgramHeader[]): number | undefined {
   for (const note of notes) {
     const end = Math.min(note.offset + note.fileSize, view.byteLength);
-    for (let at = note.offset; at + 12 <= end; ) {
+    for (let at = note.offset; at + 12 <= end;) {
       const nameSize = view.getUint32(at, true);
       const descSize = view.getUint32(at + 4, true);
       const type = view.getUint32(at + 8, true);

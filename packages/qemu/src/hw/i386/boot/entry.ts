@@ -2,16 +2,7 @@
 
 import { CR0_ET, CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME, RFLAGS_FIXED } from '../../../target/i386/bits.ts';
 import { setSegment, type SegmentAttributes, type X86Env } from '../../../target/i386/env.ts';
-import {
-  BOOT_STACK_TOP,
-  GDT_ADDRESS,
-  GiB,
-  IDENTITY_MAPPED,
-  MiB,
-  PAGE_DIRECTORIES,
-  PDPT_ADDRESS,
-  PML4_ADDRESS,
-} from '../layout.ts';
+import { BOOT_STACK_TOP, GDT_ADDRESS, GiB, IDENTITY_MAPPED, MiB, PAGE_DIRECTORIES, PDPT_ADDRESS, PML4_ADDRESS } from '../layout.ts';
 import type { RomBlob } from './boot-image.ts';
 
 /** Selectors of the boot protocol (Documentation/x86/boot.rst): __BOOT_CS and __BOOT_DS. */
@@ -43,7 +34,8 @@ function identityPageTables(): RomBlob {
   const bytes = new Uint8Array(PAGE_DIRECTORIES - PML4_ADDRESS + gibs * 4096);
   const entries = new BigUint64Array(bytes.buffer);
   entries[0] = BigInt(PDPT_ADDRESS) | PTE_PRESENT_WRITABLE;
-  for (let i = 0; i < gibs; i++) entries[(PDPT_ADDRESS - PML4_ADDRESS) / 8 + i] = BigInt(PAGE_DIRECTORIES + i * 4096) | PTE_PRESENT_WRITABLE;
+  for (let i = 0; i < gibs; i++)
+    entries[(PDPT_ADDRESS - PML4_ADDRESS) / 8 + i] = BigInt(PAGE_DIRECTORIES + i * 4096) | PTE_PRESENT_WRITABLE;
   const directory = (PAGE_DIRECTORIES - PML4_ADDRESS) / 8;
   for (let i = 0; i < gibs * 512; i++) entries[directory + i] = BigInt(i * 2 * MiB) | PTE_PRESENT_WRITABLE | PDE_LARGE;
   return { name: 'identity page tables', address: PML4_ADDRESS, bytes };

@@ -60,7 +60,8 @@ const damaged = (format: string, why: string): LoaderError =>
 
 function elfImage(elf: ElfImage, context: LoaderContext, image: BzImage | undefined, how: string): BootImage {
   const bits = elf.bits === 64 && context.options.entry !== 'linux32' ? 64 : 32;
-  if (elf.bits === 64 && bits === 32) throw new LoaderError('a 64-bit kernel has no 32-bit Linux entry once unpacked', 'boot it with unpack off');
+  if (elf.bits === 64 && bits === 32)
+    throw new LoaderError('a 64-bit kernel has no 32-bit Linux entry once unpacked', 'boot it with unpack off');
   const kernel = elf.segments.map((segment, i) => {
     const name = `the kernel (segment ${i})`;
     context.plan.reserve(name, segment.physical, segment.size);

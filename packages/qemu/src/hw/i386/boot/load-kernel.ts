@@ -22,5 +22,8 @@ export async function loadKernel(context: LoaderContext): Promise<BootImage> {
     return await loadBzImage(context);
   }
   const start = Array.from(kernel.subarray(0, 4), (byte) => byte.toString(16).padStart(2, '0')).join(' ');
-  throw new LoaderError(`the file (${kernel.length} bytes, beginning with ${start}) is no kernel`, 'give a bzImage, a vmlinux or a multiboot kernel');
+  throw new LoaderError(
+    `the file (${kernel.length} bytes, beginning with ${start}) is no kernel`,
+    'give a bzImage, a vmlinux or a multiboot kernel',
+  );
 }

@@ -30,7 +30,10 @@ export class MemoryPlan {
     const end = start + size;
     if (!this.#ram.some((entry) => start >= entry.address && end <= entry.address + entry.size)) {
       if (start >= HIGH_MEMORY && end < ABOVE_4G)
-        throw new LoaderError(`${name} needs memory up to ${ceilMiB(end)} MiB, the machine has ${ceilMiB(this.top)} MiB`, 'give it more memory');
+        throw new LoaderError(
+          `${name} needs memory up to ${ceilMiB(end)} MiB, the machine has ${ceilMiB(this.top)} MiB`,
+          'give it more memory',
+        );
       throw new LoaderError(`${name} wants to be at ${hex(start)}..${hex(end)}, where there is no RAM`, 'build it for another address');
     }
     const other = this.#reserved.find((entry) => start < entry.end && end > entry.start);

@@ -69,7 +69,10 @@ export function loadMultiboot(context: LoaderContext): BootImage {
   const header = findMultibootHeader(kernel);
   if (header === undefined) throw new LoaderError('the kernel has no multiboot header', 'boot it by another entry');
   if ((header.flags & 0xffff & ~HEADER_KNOWN) !== 0)
-    throw new LoaderError(`the multiboot kernel demands features 0x${(header.flags & 0xffff).toString(16)}`, 'only alignment and memory information are offered');
+    throw new LoaderError(
+      `the multiboot kernel demands features 0x${(header.flags & 0xffff).toString(16)}`,
+      'only alignment and memory information are offered',
+    );
   const program = header.flags & HEADER_HAS_ADDRESSES ? fromAddresses(kernel, header) : fromElf(kernel);
   for (const blob of program.blobs) context.plan.reserve(blob.name, blob.address, blob.size ?? blob.bytes.length);
   const modules = placeModules(context);
@@ -82,7 +85,11 @@ export function loadMultiboot(context: LoaderContext): BootImage {
 }
 
 function fromElf(kernel: Uint8Array): Program {
-  if (!isElf(kernel)) throw new LoaderError('the multiboot kernel is no ELF file and has no addresses in its header', 'set bit 16 of its flags, or link it as ELF');
+  if (!isElf(kernel))
+    throw new LoaderError(
+      'the multiboot kernel is no ELF file and has no addresses in its header',
+      'set bit 16 of its flags, or link it as ELF',
+    );
   const elf = parseElf(kernel);
   if (elf.machine === EM_X86_64 && elf.bits === 64)
     throw new LoaderError('multiboot starts 32-bit kernels, and this is x86-64', 'convert it: objcopy -O elf32-i386');
@@ -97,10 +104,17 @@ function fromElf(kernel: Uint8Array): Program {
 
 /** The "a.out kludge": the header itself says what to load where. */
 function fromAddresses(kernel: Uint8Array, header: MultibootHeader): Program {
-  const damaged = (why: string): LoaderError => new LoaderError(`the multiboot header is wrong (${why})`, 'check how the kernel was linked');
+  const damaged = (why: string): LoaderError =>
+    new LoaderError(`the multiboot header is wrong (${why})`, 'check how the kernel was linked');
   if (header.offset + ADDRESSES_SIZE > kernel.length) throw damaged('the file ends inside of it');
   const view = new DataView(kernel.buffer, kernel.byteOffset + header.offset, ADDRESSES_SIZE);
-  const [headerAddress, loadAddress, loadEnd, bssEnd, entry] = [12, 16, 20, 24, 28].map((at) => view.getUint32(at, true)) as [number, number, number, number, number];
+  const [headerAddress, loadAddress, loadEnd, bssEnd, entry] = [12, 16, 20, 24, 28].map((at) => view.getUint32(at, true)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   const start = header.offset - (headerAddress - loadAddress);
   if (headerAddress < loadAddress || start < 0) throw damaged('its load address does not fit its place in the file');
   const length = loadEnd === 0 ? kernel.length - start : loadEnd - loadAddress;
@@ -134,7 +148,11 @@ function buildInfo(context: LoaderContext, modules: readonly Placed[]): RomBlob 
   const mmapAt = modsAt + modules.length * MODULE_SIZE;
   const stringsAt = mmapAt + context.e820.length * MMAP_ENTRY_SIZE;
   const total = stringsAt + strings.reduce((sum, text) => sum + text.length, 0);
-  if (total > MULTIBOOT_INFO_SIZE) throw new LoaderError(`command lines and modules need ${total} bytes of information, ${MULTIBOOT_INFO_SIZE} are the most`, 'shorten them');
+  if (total > MULTIBOOT_INFO_SIZE)
+    throw new LoaderError(
+      `command lines and modules need ${total} bytes of information, ${MULTIBOOT_INFO_SIZE} are the most`,
+      'shorten them',
+    );
   const bytes = new Uint8Array(total);
   const view = new DataView(bytes.buffer);
   let at = stringsAt;

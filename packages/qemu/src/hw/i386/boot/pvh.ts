@@ -18,7 +18,8 @@ const PAGE = 4096;
 export function loadPvh(context: LoaderContext): BootImage {
   const elf = parseElf(context.options.kernel);
   const entry = elf.pvhEntry;
-  if (entry === undefined) throw new LoaderError('the kernel has no PVH entry (no XEN_ELFNOTE_PHYS32_ENTRY note)', 'boot it by another entry');
+  if (entry === undefined)
+    throw new LoaderError('the kernel has no PVH entry (no XEN_ELFNOTE_PHYS32_ENTRY note)', 'boot it by another entry');
   const kernel: RomBlob[] = elf.segments.map((segment, i) => {
     const name = `the kernel (segment ${i})`;
     context.plan.reserve(name, segment.physical, segment.size);
@@ -26,7 +27,8 @@ export function loadPvh(context: LoaderContext): BootImage {
   });
   const modules = (context.options.initrd?.length ?? 0) > 0 ? [placeInitrd(context)] : [];
   const text = new TextEncoder().encode(context.options.append ?? '');
-  if (text.length >= COMMAND_LINE_MAX) throw new LoaderError(`the command line has ${text.length} bytes, ${COMMAND_LINE_MAX - 1} are the most`, 'shorten it');
+  if (text.length >= COMMAND_LINE_MAX)
+    throw new LoaderError(`the command line has ${text.length} bytes, ${COMMAND_LINE_MAX - 1} are the most`, 'shorten it');
   const blobs = [
     ...protectedModeTables(),
     { name: 'start info', address: PVH_START_INFO, bytes: startInfo(context, modules) },

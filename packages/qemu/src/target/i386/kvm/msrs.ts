@@ -1,16 +1,6 @@
 /** The vCPU's MSRs over a reset (kvm_get_supported_msrs, kvm_put_msrs): each gets back the value that it was created with. */
 
-import {
-  E2BIG,
-  KVM_GET_MSRS,
-  KVM_GET_MSR_INDEX_LIST,
-  KVM_SET_MSRS,
-  allocate,
-  kvmMsrEntry,
-  kvmMsrList,
-  kvmMsrs,
-  view,
-} from '@vm/kvm-run';
+import { E2BIG, KVM_GET_MSRS, KVM_GET_MSR_INDEX_LIST, KVM_SET_MSRS, allocate, kvmMsrEntry, kvmMsrList, kvmMsrs, view } from '@vm/kvm-run';
 import type { CpuState } from '../../../accel/kvm/cpu-state.ts';
 import type { KvmState } from '../../../accel/kvm/kvm-all.ts';
 import { checkIoctl } from '../../../accel/kvm/kvm-error.ts';
@@ -41,7 +31,7 @@ export function kvmGetSupportedMsrs(kvm: KvmState): number[] {
 /** Reads those of the MSRs that can be read. */
 export function kvmGetMsrs(cpu: CpuState, indices: readonly number[]): MsrValue[] {
   const values: MsrValue[] = [];
-  for (let at = 0; at < indices.length; ) {
+  for (let at = 0; at < indices.length;) {
     const wanted = indices.slice(at);
     const bytes = fill(wanted.map((index) => ({ index, data: 0n })));
     const done = checkIoctl(KVM_GET_MSRS, cpu.kvmVcpuIoctl(KVM_GET_MSRS, bytes));
@@ -55,7 +45,7 @@ export function kvmGetMsrs(cpu: CpuState, indices: readonly number[]): MsrValue[
 /** Writes those of the MSRs that can be written; returns the indices of those that cannot. */
 export function kvmPutMsrs(cpu: CpuState, values: readonly MsrValue[]): number[] {
   const refused: number[] = [];
-  for (let at = 0; at < values.length; ) {
+  for (let at = 0; at < values.length;) {
     const wanted = values.slice(at);
     const done = checkIoctl(KVM_SET_MSRS, cpu.kvmVcpuIoctl(KVM_SET_MSRS, fill(wanted)));
     if (done < wanted.length) refused.push(wanted[done]!.index);
