@@ -90,16 +90,16 @@ export function microvmDevicesInit(context: DeviceContext): MicrovmDevices {
   put('fwcfg.dma', PORT_FW_CFG_DMA, 8, fwCfg.dma);
   if (options.debugcon !== undefined)
     for (const port of [PORT_DEBUGCON, PORT_DEBUGCON_BOCHS]) put('debugcon', port, 1, debugconOps(options.debugcon));
-  if (options.testDevices === true) testDevices(context, put);
+  if (options.isaDebugExit === true || options.testDevices === true) addDebugExit(runState, put);
+  if (options.testDevices === true) addPcTestdev({ ioPorts, memory: context.memory.root, irq: (line) => kvm.gsi(line) });
   const devices = [serial, com2, rtc, i8042, port92, acpiPm, fwCfg];
   return { serial, com2, rtc, acpiPm, fwCfg, reset: () => devices.forEach((device) => device?.reset()) };
 }
 
-function testDevices(context: DeviceContext, put: (name: string, port: number, size: number, ops: MemoryRegionOps) => void): void {
+function addDebugExit(runState: RunState, put: (name: string, port: number, size: number, ops: MemoryRegionOps) => void): void {
   const debugExit = isaDebugExitOps((status) =>
-    context.runState.exit({ code: status & 0xff, cause: 'debug-exit', message: `the guest wrote ${status >>> 1} to isa-debug-exit` }),
+    runState.exit({ code: status & 0xff, cause: 'debug-exit', message: `the guest wrote ${status >>> 1} to isa-debug-exit` }),
   );
   put('isa-debug-exit', PORT_DEBUG_EXIT, 2, debugExit);
   put('isa-debug-exit', PORT_DEBUG_EXIT_TESTS, 4, debugExit);
-  addPcTestdev({ ioPorts: context.ioPorts, memory: context.memory.root, irq: (line) => context.kvm.gsi(line) });
 }

@@ -25,7 +25,9 @@ export interface MicrovmOptions extends KernelOptions {
   readonly com2?: CharBackend;
   /** Bytes written to ports 0x402 and 0xe9. */
   readonly debugcon?: CharBackend;
-  /** isa-debug-exit at 0x501 and 0xf4, and pc-testdev. */
+  /** isa-debug-exit at ports 0x501 and 0xf4. */
+  readonly isaDebugExit?: boolean;
+  /** What kvm-unit-tests want: isa-debug-exit and pc-testdev. */
   readonly testDevices?: boolean;
   /** Tell the guest of its keyboard controller (which has no keys). */
   readonly keyboard?: boolean;

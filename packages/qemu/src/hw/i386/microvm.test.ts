@@ -111,7 +111,7 @@ describe('microvm', () => {
   });
 
   it.each([0xf4, 0x501])('ends with the status written to isa-debug-exit at 0x%s', async (port) => {
-    const { machine } = make([out(port, 1, 0x10)], { testDevices: true });
+    const { machine } = make([out(port, 1, 0x10)], { isaDebugExit: true });
     expect(await machine.run()).toMatchObject({ code: 0x21, cause: 'debug-exit' });
     machine.close();
   });
