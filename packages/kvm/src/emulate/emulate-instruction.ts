@@ -52,6 +52,8 @@ const SEG_CS = 1;
 export function x86EmulateInstruction(vcpu: KvmVcpu, gpa: number, type: number): number {
   const c = ctxtOf(vcpu);
   if ((type & EMULTYPE_NO_DECODE) === 0) {
+    vcpu.mmioNeeded = false;
+    vcpu.mmioReadCompleted = false;
     const rc = decode(c, (type & EMULTYPE_PF) !== 0 ? gpa : -1);
     if (rc !== X86EMUL_CONTINUE) return failed(c, type);
     if ((type & EMULTYPE_SKIP) !== 0) return skip(c);

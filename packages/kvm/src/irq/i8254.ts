@@ -1,3 +1,4 @@
+import { KVM_PIT_FLAGS_HPET_LEGACY, KVM_PIT_FLAGS_SPEAKER_DATA_ON, KVM_PIT_SPEAKER_DUMMY } from '@vm/kvm-run';
 import type { KvmIoDevice } from '../io-bus.ts';
 import type { IrqKvm } from './types.ts';
 import type { IrqAckNotifier, IrqMaskNotifier } from './irq-notifier.ts';
@@ -20,10 +21,6 @@ import { kvmSetIrq } from './irq-routing.ts';
 export const KVM_PIT_FREQ = 1193182;
 const KVM_PIT_BASE_ADDRESS = 0x40;
 const KVM_SPEAKER_BASE_ADDRESS = 0x61;
-export const KVM_PIT_FLAGS_HPET_LEGACY = 1;
-export const KVM_PIT_FLAGS_SPEAKER_DATA_ON = 2;
-/** KVM_CREATE_PIT2: the speaker port's device is not wanted (the flag's name is the kernel's, its sense is not). */
-export const KVM_PIT_SPEAKER_DUMMY = 1;
 /** A guest may not make channel 0 fire more often (min_timer_period_us). */
 const MIN_PERIOD_NS = 200_000;
 
@@ -91,7 +88,7 @@ function newChannel(): PitChannel {
   };
 }
 
-/** kvm_create_pit, for KVM_CREATE_PIT and KVM_CREATE_PIT2. */
+/** kvm_create_pit, for KVM_CREATE_PIT and KVM_CREATE_PIT2. KVM_PIT_SPEAKER_DUMMY asks for the speaker port; without it userspace has it. */
 export function kvmCreatePit(kvm: IrqKvm, flags: number): KvmPit | null {
   const pit: KvmPit = {
     kvm,

@@ -1,9 +1,8 @@
+import { KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE } from '@vm/kvm-run';
 import type { KvmIoDevice } from '../io-bus.ts';
 import type { IrqKvm } from './types.ts';
 import { kvmIrqLineState, NO_VCPU } from './irq-state.ts';
 import {
-  KVM_IRQCHIP_PIC_MASTER,
-  KVM_IRQCHIP_PIC_SLAVE,
   kvmFireMaskNotifiers,
   kvmNotifyAckedIrq,
 } from './irq-notifier.ts';

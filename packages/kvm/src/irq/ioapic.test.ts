@@ -3,7 +3,14 @@ import type { Fixture } from '../testing/device-fixture.ts';
 import { fixture } from '../testing/device-fixture.ts';
 import { kvmGetIoapic, kvmIoapicSetIrq, kvmSetIoapic } from './ioapic.ts';
 import type { KvmIoapic } from './ioapic.ts';
-import { kvmCreateIrqchip, vcpuScanIoapic } from './irq.ts';
+import { EFAULT, EINVAL, ENXIO } from '@vm/kvm-run';
+import {
+  kvmCreateIrqchip,
+  kvmDestroyIrqchip,
+  kvmVmIoctlGetIrqchip,
+  kvmVmIoctlSetIrqchip,
+  vcpuScanIoapic,
+} from './irq.ts';
 import { kvmGetApicInterrupt } from './lapic.ts';
 import { kvmLapicRegWrite, kvmLapicSetEoi } from './lapic-regs.ts';
 import { kvmCreateLapic } from './lapic-state.ts';
@@ -159,5 +166,27 @@ describe('ioapic', () => {
     image.setUint32(24 + 9 * 8, 0x39 | LEVEL, true);
     kvmSetIoapic(ioapic, image);
     expect(take()).toBe(0x39);
+  });
+});
+
+describe('KVM_GET_IRQCHIP and KVM_SET_IRQCHIP', () => {
+  it('take the image of the chip that is named', () => {
+    const bytes = new Uint8Array(520);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, 2, true);
+    expect(kvmVmIoctlGetIrqchip(f.kvm, bytes)).toBe(0);
+    expect(view.getUint32(8, true)).toBe(BASE);
+    view.setUint32(20, 0x0b, true);
+    expect(kvmVmIoctlSetIrqchip(f.kvm, bytes)).toBe(0);
+    expect(ioapic.id).toBe(0x0b);
+    view.setUint32(0, 1, true);
+    expect(kvmVmIoctlGetIrqchip(f.kvm, bytes)).toBe(0);
+    expect(bytes[8 + 15]).toBe(0xde);
+    view.setUint32(0, 3, true);
+    expect(kvmVmIoctlGetIrqchip(f.kvm, bytes)).toBe(-EINVAL);
+    expect(kvmVmIoctlSetIrqchip(f.kvm, bytes.subarray(0, 519))).toBe(-EFAULT);
+    kvmDestroyIrqchip(f.kvm);
+    expect(kvmVmIoctlGetIrqchip(f.kvm, bytes)).toBe(-ENXIO);
+    expect(f.kvm.mmioBus.devices + f.kvm.pioBus.devices).toBe(0);
   });
 });

@@ -1,3 +1,4 @@
+import { KVM_IRQCHIP_IOAPIC } from '@vm/kvm-run';
 import type { KvmIoDevice } from '../io-bus.ts';
 import type { ApicVcpu, IrqKvm } from './types.ts';
 import type { DestMap, KvmLapicIrq } from './lapic-irq.ts';
@@ -7,7 +8,6 @@ import { kvmIrqLineState, NO_VCPU } from './irq-state.ts';
 import { u64 } from '../trace.ts';
 import { kvmIrqDeliveryToApic, kvmApicMatchDest } from './irq-delivery.ts';
 import {
-  KVM_IRQCHIP_IOAPIC,
   kvmFireMaskNotifiers,
   kvmIrqHasNotifier,
   kvmMakeScanIoapicRequest,

@@ -2,10 +2,6 @@ import type { IrqKvm } from './types.ts';
 import { NO_VCPU } from './irq-state.ts';
 import { KVM_REQ_SCAN_IOAPIC } from '../requests.ts';
 
-/** Chips, as routing entries name them (uapi KVM_IRQCHIP_*). */
-export const KVM_IRQCHIP_PIC_MASTER = 0;
-export const KVM_IRQCHIP_PIC_SLAVE = 1;
-export const KVM_IRQCHIP_IOAPIC = 2;
 /** Pins that the chip-to-GSI map has for each chip. */
 const PINS = 24;
 

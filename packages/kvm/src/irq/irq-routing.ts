@@ -1,30 +1,31 @@
-import { EINVAL, ENXIO } from '@vm/kvm-run';
-import type { IrqKvm } from './types.ts';
-import type { KvmLapicIrq } from './lapic-irq.ts';
-import { APIC_DEST_LOGICAL, APIC_DEST_NOSHORT, APIC_DEST_PHYSICAL, APIC_MODE_MASK } from './apicdef.ts';
-import { IOAPIC_NUM_PINS, kvmIoapicSetIrq } from './ioapic.ts';
-import { kvmIrqDeliveryToApic } from './irq-delivery.ts';
 import {
+  EINVAL,
+  ENXIO,
+  KVM_IRQ_ROUTING_IRQCHIP,
+  KVM_IRQ_ROUTING_MSI,
   KVM_IRQCHIP_IOAPIC,
   KVM_IRQCHIP_PIC_MASTER,
   KVM_IRQCHIP_PIC_SLAVE,
+} from '@vm/kvm-run';
+import type { ApicVcpu, IrqKvm } from './types.ts';
+import type { KvmLapicIrq } from './lapic-irq.ts';
+import { APIC_DEST_LOGICAL, APIC_DEST_NOSHORT, APIC_DEST_PHYSICAL, APIC_MODE_MASK } from './apicdef.ts';
+import { IOAPIC_NUM_PINS, kvmIoapicSetIrq } from './ioapic.ts';
+import { kvmApicMatchDest, kvmIrqDeliveryToApic } from './irq-delivery.ts';
+import {
   kvmMakeScanIoapicRequest,
 } from './irq-notifier.ts';
 import { NO_VCPU } from './irq-state.ts';
 import { kvmPicSetIrq } from './i8259.ts';
 import { u64 } from '../trace.ts';
 import { newLapicIrq } from './lapic-irq.ts';
-import { kvmApicMatchDest } from './irq-delivery.ts';
 import { kvmApicPendingEoi } from './lapic.ts';
-import type { ApicVcpu } from './types.ts';
 
 /**
  * From a GSI to pins of chips or to messages (virt/kvm/irqchip.c, arch/x86/kvm/irq_comm.c): the table that
  * KVM_SET_GSI_ROUTING gives, and the default one.
  */
 
-export const KVM_IRQ_ROUTING_IRQCHIP = 1;
-export const KVM_IRQ_ROUTING_MSI = 2;
 export const KVM_MAX_IRQ_ROUTES = 4096;
 const ROUTING_ENTRY_SIZE = 48;
 const PIC_PINS = 8;

@@ -1,12 +1,14 @@
+import { EFAULT, EINVAL, ENXIO, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER } from '@vm/kvm-run';
 import type { ApicVcpu, IrqKvm } from './types.ts';
-import { kvmApicAcceptPicIntr, kvmApicAckInterrupt, kvmApicHasInterrupt, apicX2apicMode } from './lapic.ts';
+import { kvmApicAcceptPicIntr, kvmApicAckInterrupt, kvmApicHasInterrupt } from './lapic.ts';
 import { kvmFreePit } from './i8254.ts';
-import { kvmIoapicDestroy, kvmIoapicInit, kvmIoapicScanEntry } from './ioapic.ts';
-import { kvmPicDestroy, kvmPicInit, kvmPicReadIrq } from './i8259.ts';
+import { kvmGetIoapic, kvmIoapicDestroy, kvmIoapicInit, kvmIoapicScanEntry, kvmSetIoapic } from './ioapic.ts';
+import { kvmGetPic, kvmPicDestroy, kvmPicInit, kvmPicReadIrq, kvmSetPic } from './i8259.ts';
 import { kvmScanIoapicRoutes, kvmSetupDefaultIrqRouting } from './irq-routing.ts';
-import { lapicIoDevice } from './lapic-regs.ts';
 
 /** What vcpu_enter_guest asks of the interrupt chips together (arch/x86/kvm/irq.c). */
+
+const IRQCHIP_SIZE = 520;
 
 /** irqchip_in_kernel. */
 export function irqchipInKernel(kvm: IrqKvm): boolean {
@@ -71,4 +73,37 @@ export function vcpuScanIoapic(vcpu: ApicVcpu): void {
   else kvmIoapicScanEntry(vcpu, apic.ioapicHandledVectors);
 }
 
-export { apicX2apicMode, lapicIoDevice };
+// ---- KVM_GET_IRQCHIP and KVM_SET_IRQCHIP: struct kvm_irqchip, 520 bytes: the chip's number, then its image
+
+/** kvm_vm_ioctl_get_irqchip: fills the image of the chip that `chip_id` names; 0 or a negative errno. */
+export function kvmVmIoctlGetIrqchip(kvm: IrqKvm, bytes: Uint8Array): number {
+  const image = chipImage(kvm, bytes);
+  if (typeof image === 'number') return image;
+  if (image.chip === KVM_IRQCHIP_IOAPIC) kvmGetIoapic(kvm.irq.vioapic!, image.view);
+  else kvmGetPic(kvm.irq.vpic!, image.chip === KVM_IRQCHIP_PIC_MASTER ? 0 : 1, image.bytes);
+  return 0;
+}
+
+/** kvm_vm_ioctl_set_irqchip. */
+export function kvmVmIoctlSetIrqchip(kvm: IrqKvm, bytes: Uint8Array): number {
+  const image = chipImage(kvm, bytes);
+  if (typeof image === 'number') return image;
+  if (image.chip === KVM_IRQCHIP_IOAPIC) kvmSetIoapic(kvm.irq.vioapic!, image.view);
+  else kvmSetPic(kvm.irq.vpic!, image.chip === KVM_IRQCHIP_PIC_MASTER ? 0 : 1, image.bytes);
+  return 0;
+}
+
+interface ChipImage {
+  readonly chip: number;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
+function chipImage(kvm: IrqKvm, bytes: Uint8Array): ChipImage | number {
+  if (bytes.byteLength < IRQCHIP_SIZE) return -EFAULT;
+  if (kvm.irq.vioapic === null || kvm.irq.vpic === null) return -ENXIO;
+  const chip = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  if (chip > KVM_IRQCHIP_IOAPIC) return -EINVAL;
+  const image = bytes.subarray(8, IRQCHIP_SIZE);
+  return { chip, bytes: image, view: new DataView(image.buffer, image.byteOffset, image.byteLength) };
+}

@@ -1,4 +1,4 @@
-import { EBUSY, EINVAL, ENOENT } from '@vm/kvm-run';
+import { EBUSY, EINVAL, ENOENT, KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE } from '@vm/kvm-run';
 import type { EventFd } from '@vm/kvm-run';
 import type { IrqKvm } from './types.ts';
 import type { IrqAckNotifier } from './irq-notifier.ts';
@@ -7,9 +7,6 @@ import { kvmRegisterIrqAckNotifier, kvmUnregisterIrqAckNotifier } from './irq-no
 import { KVM_MAX_IRQ_ROUTES, kvmSetIrq } from './irq-routing.ts';
 
 /** KVM_IRQFD (virt/kvm/eventfd.c): an event counter that raises a GSI, and with a second one tells of its EOI. */
-
-export const KVM_IRQFD_FLAG_DEASSIGN = 1;
-export const KVM_IRQFD_FLAG_RESAMPLE = 2;
 
 interface Irqfd {
   readonly event: EventFd;

@@ -1,3 +1,4 @@
+import { KVM_X86_QUIRK_LAPIC_MMIO_HOLE } from '@vm/kvm-run';
 import type { KvmIoDevice } from '../io-bus.ts';
 import type { ApicVcpu } from './types.ts';
 import type { KvmLapic } from './lapic.ts';
@@ -280,6 +281,11 @@ function inRange(apic: KvmLapic, address: number): boolean {
   return address >= apic.baseAddress && address < apic.baseAddress + LAPIC_MMIO_LENGTH;
 }
 
+/** A page that is not in force swallows accesses, unless userspace wants them. */
+function isHole(apic: KvmLapic): boolean {
+  return (apic.vcpu.kvm.disabledQuirks & KVM_X86_QUIRK_LAPIC_MMIO_HOLE) === 0;
+}
+
 /**
  * Reads of the page: 32-bit registers at 16-byte boundaries; what reaches past the register reads zero. In x2APIC mode and when
  * the APIC is off, its page reads all ones (KVM_X86_QUIRK_LAPIC_MMIO_HOLE).
@@ -289,7 +295,7 @@ export function apicMmioRead(apic: KvmLapic, address: number, length: number, re
   if (!kvmApicHwEnabled(apic) || apicX2apicMode(apic)) {
     result[0] = 0xffffffff;
     result[1] = 0xffffffff;
-    return true;
+    return isHole(apic);
   }
   const offset = address - apic.baseAddress;
   const within = offset & 15;
@@ -302,7 +308,7 @@ export function apicMmioRead(apic: KvmLapic, address: number, length: number, re
 /** Writes of the page: only whole, aligned registers (SDM vol. 3A, 12.4.1). */
 export function apicMmioWrite(apic: KvmLapic, address: number, length: number, value: number): boolean {
   if (!inRange(apic, address)) return false;
-  if (!kvmApicHwEnabled(apic) || apicX2apicMode(apic)) return true;
+  if (!kvmApicHwEnabled(apic) || apicX2apicMode(apic)) return isHole(apic);
   const offset = address - apic.baseAddress;
   if (length === 4 && (offset & 15) === 0) kvmLapicRegWrite(apic, offset, value);
   return true;

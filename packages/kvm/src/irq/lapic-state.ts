@@ -1,9 +1,11 @@
+import { KVM_X86_QUIRK_LINT0_REENABLED } from '@vm/kvm-run';
 import type { ApicVcpu } from './types.ts';
 import type { KvmLapic } from './lapic.ts';
 import {
   APIC_DEFAULT_PHYS_BASE,
   APIC_DFR,
   APIC_DFR_FLAT,
+  APIC_DM_EXTINT,
   APIC_ESR,
   APIC_ICR,
   APIC_ICR2,
@@ -42,7 +44,7 @@ import {
 } from './lapic.ts';
 import { kvmRtcEoiTrackingRestoreOne } from './ioapic.ts';
 import { kvmRecalculateApicMap } from './irq-delivery.ts';
-import { apicManageNmiWatchdog, lapicIoDevice } from './lapic-regs.ts';
+import { apicManageNmiWatchdog } from './lapic-regs.ts';
 import {
   apicFoldTmcct,
   apicTimerFn,
@@ -82,15 +84,13 @@ export function kvmLapicInRange(vcpu: ApicVcpu, address: number): boolean {
   return apic !== null && address >= apic.baseAddress && address < apic.baseAddress + LAPIC_MMIO_LENGTH;
 }
 
-export { lapicIoDevice };
-
 /** kvm_lapic_reset. INIT keeps the base and the identifier (SDM vol. 3A, 12.4.7.3). */
 export function kvmLapicReset(vcpu: ApicVcpu, initEvent: boolean): void {
   const apic = vcpu.apic;
   if (apic === null) return;
   cancelApicTimer(apic);
   if (!initEvent) {
-    const bsp = vcpu.vcpuId === 0 ? MSR_IA32_APICBASE_BSP : 0;
+    const bsp = isResetBsp(vcpu) ? MSR_IA32_APICBASE_BSP : 0;
     applyBase(apic, (APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE | bsp) >>> 0, 0);
     kvmApicSetXapicId(apic, vcpu.vcpuId);
   }
@@ -111,11 +111,17 @@ export function kvmLapicReset(vcpu: ApicVcpu, initEvent: boolean): void {
   kvmRecalculateApicMap(vcpu.kvm);
 }
 
+/** kvm_vcpu_is_reset_bsp. */
+function isResetBsp(vcpu: ApicVcpu): boolean {
+  return vcpu.vcpuId === vcpu.kvm.bspVcpuId;
+}
+
 function resetRegisters(apic: KvmLapic): void {
   for (let i = 0; i < KVM_APIC_NR_LVT_ENTRIES; i++) kvmLapicSetReg(apic, APIC_LVTT + i * 0x10, APIC_LVT_MASKED);
   apic.timer.timerMode = 0;
-  // LINT0 of the first vCPU carries the 8259's output (KVM_X86_QUIRK_LINT0_REENABLED): virtual wire after reset.
-  if (apic.vcpu.vcpuId === 0) kvmLapicSetReg(apic, APIC_LVT0, 0x700);
+  // Virtual wire after reset: LINT0 of the bootstrap processor carries the 8259's output.
+  const quirk = (apic.vcpu.kvm.disabledQuirks & KVM_X86_QUIRK_LINT0_REENABLED) === 0;
+  if (isResetBsp(apic.vcpu) && quirk) kvmLapicSetReg(apic, APIC_LVT0, APIC_DM_EXTINT);
   apicManageNmiWatchdog(apic, kvmLapicGetReg(apic, APIC_LVT0));
   kvmLapicSetReg(apic, APIC_DFR, APIC_DFR_FLAT);
   apicSetSpiv(apic, 0xff);

@@ -42,6 +42,10 @@ export interface ApicVcpu {
 
 /** What the interrupt chips know of a VM. */
 export interface IrqKvm {
+  /** KVM_SET_BOOT_CPU_ID: the vCPU that is the bootstrap processor after reset. */
+  readonly bspVcpuId: number;
+  /** KVM_X86_QUIRK_*. */
+  readonly disabledQuirks: number;
   /** Where tracepoints go; null: nowhere. */
   readonly global: { readonly tracer: KvmTracer | null };
   readonly memory: HostMemory;

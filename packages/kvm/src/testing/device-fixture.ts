@@ -81,6 +81,7 @@ export function fixture(options: { readonly vcpus?: number; readonly megabytes?:
     fastMmioBus: new KvmIoBus(),
     hrtimers,
     mmu: null,
+    bspVcpuId: 0,
     disabledQuirks: 0,
     exitOnEmulationError: false,
     apicAccessPage: 0,
