@@ -31,23 +31,38 @@ const CRYSTAL_HZ = 25_000_000;
 const LINEAR_BITS = 48;
 const CLFLUSH_QWORDS = 8;
 
-/** Leaf 1, EDX: FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2. */
-const LEAF1_EDX = bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26);
-/** Leaf 1, ECX: SSE3 VMX SSSE3 CX16 SSE4.1 SSE4.2 POPCNT XSAVE RDRAND. */
-const LEAF1_ECX = bits(0, 5, 9, 13, 19, 20, 23, 26, 30);
-/** Leaf 7, EBX: FSGSBASE TSC_ADJUST SMEP ERMS RDSEED SMAP CLFLUSHOPT. */
-const LEAF7_EBX = bits(0, 1, 7, 9, 18, 20, 23);
-/** Leaf 7, ECX: UMIP RDPID. */
-const LEAF7_ECX = bits(2, 22);
-/** Leaf 7, EDX: FSRM, IA32_ARCH_CAPABILITIES. */
-const LEAF7_EDX = bits(4, 29);
-/** Leaf 0x80000001, ECX: LAHF_LM, PREFETCHW; EDX: SYSCALL NX PDPE1GB RDTSCP LM. */
-const LEAF8_ECX = bits(0, 8);
-const LEAF8_EDX = bits(11, 20, 26, 27, 29);
+const EAX = 0;
+const EBX = 1;
+const ECX = 2;
+const EDX = 3;
+
+/**
+ * The features that the processor has: name, leaf (subleaf 0, but 0xd: 1), register, bit. Names that the encoding table
+ * uses stand for instructions, all of which have handlers.
+ */
+export const CPUID_FEATURES: readonly (readonly [name: string, leaf: number, register: number, bit: number])[] = [
+  ['fpu', 1, EDX, 0], ['vme', 1, EDX, 1], ['de', 1, EDX, 2], ['pse', 1, EDX, 3], ['tsc', 1, EDX, 4], ['msr', 1, EDX, 5],
+  ['pae', 1, EDX, 6], ['mce', 1, EDX, 7], ['cx8', 1, EDX, 8], ['apic', 1, EDX, 9], ['sep', 1, EDX, 11], ['mtrr', 1, EDX, 12],
+  ['pge', 1, EDX, 13], ['mca', 1, EDX, 14], ['cmov', 1, EDX, 15], ['pat', 1, EDX, 16], ['pse36', 1, EDX, 17],
+  ['clfsh', 1, EDX, 19], ['mmx', 1, EDX, 23], ['fxsr', 1, EDX, 24], ['sse', 1, EDX, 25], ['sse2', 1, EDX, 26],
+  ['sse3', 1, ECX, 0], ['vmx', 1, ECX, 5], ['ssse3', 1, ECX, 9], ['cx16', 1, ECX, 13], ['sse4_1', 1, ECX, 19],
+  ['sse4_2', 1, ECX, 20], ['movbe', 1, ECX, 22], ['popcnt', 1, ECX, 23], ['xsave', 1, ECX, 26], ['rdrand', 1, ECX, 30],
+  ['fsgsbase', 7, EBX, 0], ['tsc_adjust', 7, EBX, 1], ['bmi1', 7, EBX, 3], ['smep', 7, EBX, 7], ['bmi2', 7, EBX, 8],
+  ['erms', 7, EBX, 9], ['rdseed', 7, EBX, 18], ['adx', 7, EBX, 19], ['smap', 7, EBX, 20], ['clflushopt', 7, EBX, 23],
+  ['clwb', 7, EBX, 24], ['sha', 7, EBX, 29], ['umip', 7, ECX, 2], ['rdpid', 7, ECX, 22], ['fsrm', 7, EDX, 4],
+  ['arch_capabilities', 7, EDX, 29],
+  ['xsaveopt', 0xd, EAX, 0], ['xsavec', 0xd, EAX, 1], ['xsaves', 0xd, EAX, 3],
+  ['lahf_lm', 0x80000001, ECX, 0], ['lzcnt', 0x80000001, ECX, 5], ['prefetchw', 0x80000001, ECX, 8],
+  ['syscall', 0x80000001, EDX, 11], ['nx', 0x80000001, EDX, 20], ['pdpe1gb', 0x80000001, EDX, 26],
+  ['rdtscp', 0x80000001, EDX, 27], ['lm', 0x80000001, EDX, 29],
+];
+
+/** A register of a feature leaf. */
+const features = (leaf: number, register: number): number =>
+  bits(...CPUID_FEATURES.filter(([, l, r]) => l === leaf && r === register).map(([, , , bit]) => bit));
+
 /** XCR0 components: x87 and SSE. */
 const XCR0_SUPPORTED = 0x3;
-/** XSAVEOPT, XSAVEC, XSAVES. */
-const LEAFD_EAX = bits(0, 1, 3);
 
 /** The bits of CR4 that can be set: those of the features above, and VMXE. */
 export const CR4_SUPPORTED: number =
@@ -65,7 +80,7 @@ function basicLeaves(options: CpuidOptions): CpuidEntry[] {
   const { apicId } = options;
   return [
     entry(0, 0x16, text(VENDOR, 0), text(VENDOR, 8), text(VENDOR, 4)),
-    entry(1, SIGNATURE, ((apicId & 0xff) << 24) | (CLFLUSH_QWORDS << 8), LEAF1_ECX, LEAF1_EDX),
+    entry(1, SIGNATURE, ((apicId & 0xff) << 24) | (CLFLUSH_QWORDS << 8), features(1, ECX), features(1, EDX)),
     // Descriptors: see leaf 4.
     entry(2, 0x00feff01, 0, 0, 0),
     // One level of data and instruction cache each of 32 KiB, one unified of 1 MiB: 8 ways, lines of 64 bytes.
@@ -73,12 +88,12 @@ function basicLeaves(options: CpuidOptions): CpuidEntry[] {
     entry(4, 0x122, 0x01c0003f, 63, 0, 1),
     entry(4, 0x143, 0x01c0003f, 2047, 0, 2),
     entry(4, 0, 0, 0, 0, 3),
-    entry(7, 0, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX, 0),
+    entry(7, 0, features(7, EBX), features(7, ECX), features(7, EDX), 0),
     entry(0xb, 0, 1, 0x100, apicId, 0),
     entry(0xb, 0, 1, 0x201, apicId, 1),
     entry(0xb, 0, 0, 2, apicId, 2),
     entry(0xd, XCR0_SUPPORTED, 576, 576, 0, 0),
-    entry(0xd, LEAFD_EAX, 576, 0, 0, 1),
+    entry(0xd, features(0xd, EAX), 576, 0, 0, 1),
   ];
 }
 
@@ -95,7 +110,7 @@ function extendedLeaves(): CpuidEntry[] {
     entry(0x80000002 + i, text(BRAND, at), text(BRAND, at + 4), text(BRAND, at + 8), text(BRAND, at + 12)));
   return [
     entry(0x80000000, 0x80000008, 0, 0, 0),
-    entry(0x80000001, 0, 0, LEAF8_ECX, LEAF8_EDX),
+    entry(0x80000001, 0, 0, features(0x80000001, ECX), features(0x80000001, EDX)),
     ...brand,
     // 1 MiB, 8 ways, lines of 64 bytes.
     entry(0x80000006, 0, 0, 0x04006040, 0),
