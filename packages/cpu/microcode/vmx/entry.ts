@@ -156,7 +156,7 @@ function loadGuestRegisters(vmcs: usize): void {
     set64(DR7, (read64(vmcs, GUEST_DR7) & 0xffff2fff) | 0x400);
     set64(MSR_DEBUGCTL, read64(vmcs, GUEST_IA32_DEBUGCTL));
   }
-  set64(MSR_SYSENTER_CS, <i64>read32(vmcs, GUEST_SYSENTER_CS));
+  set64(MSR_SYSENTER_CS, <i64><u32>read32(vmcs, GUEST_SYSENTER_CS));
   set64(MSR_SYSENTER_ESP, read64(vmcs, GUEST_SYSENTER_ESP));
   set64(MSR_SYSENTER_EIP, read64(vmcs, GUEST_SYSENTER_EIP));
   if (controls & VM_ENTRY_LOAD_IA32_PAT) set64(MSR_PAT, read64(vmcs, GUEST_IA32_PAT));

@@ -54,7 +54,7 @@ function loadControlState(vmcs: usize, controls: i32, wide: bool): void {
   set64(CR4, read64(vmcs, HOST_CR4));
   set64(DR7, DR7_RESET);
   set64(MSR_DEBUGCTL, 0);
-  set64(MSR_SYSENTER_CS, <i64>read32(vmcs, HOST_IA32_SYSENTER_CS));
+  set64(MSR_SYSENTER_CS, <i64><u32>read32(vmcs, HOST_IA32_SYSENTER_CS));
   set64(MSR_SYSENTER_ESP, read64(vmcs, HOST_IA32_SYSENTER_ESP));
   set64(MSR_SYSENTER_EIP, read64(vmcs, HOST_IA32_SYSENTER_EIP));
   if (controls & VM_EXIT_LOAD_IA32_PAT) set64(MSR_PAT, read64(vmcs, HOST_IA32_PAT));

@@ -27,6 +27,17 @@ const LONGEST_SLEEP = 100;
 
 /** Makes a processor in its reset state (SDM vol. 3A, table 10-1). Throws OutOfHostMemory. */
 export function createProcessor(options: ProcessorOptions): Processor & { dispose(): void } {
+  return assembleProcessor(options).processor;
+}
+
+/** A processor with what it is made of. */
+export interface AssembledProcessor {
+  readonly processor: Processor & { dispose(): void };
+  readonly area: number;
+  readonly driver: Driver;
+}
+
+export function assembleProcessor(options: ProcessorOptions): AssembledProcessor {
   const { memory, id = 0, tscKhz = DEFAULT_TSC_KHZ, deterministic = false, traceArenaBytes = DEFAULT_ARENA_BYTES } = options;
   if (!(tscKhz > 0)) throw new RangeError(`tscKhz is ${tscKhz}: give a frequency above 0`);
   const pages = Math.ceil(AREA_SIZE / PAGE_SIZE);
@@ -38,7 +49,7 @@ export function createProcessor(options: ProcessorOptions): Processor & { dispos
   host.updateMode();
   const driver = createDriver(memory, area, microcode, host, clock, tscKhz, traceArenaBytes);
   const unsubscribe = memory.onCodeWrite((address, length) => driver.codeWritten(address, length));
-  return new VmxProcessor({
+  const processor = new VmxProcessor({
     id, memory, area, microcode: host, clock, tscKhz,
     runner: { runGuest: () => runGuest(driver) },
     dispose: () => {
@@ -47,6 +58,7 @@ export function createProcessor(options: ProcessorOptions): Processor & { dispos
       memory.free(area, pages);
     },
   });
+  return { processor, area, driver };
 }
 
 function runGuest(driver: Driver): void {

@@ -269,7 +269,9 @@ export class VmxProcessor implements Processor {
   }
 
   loadSelector(segment: SegmentRegister, selector: number): boolean {
-    return loadSelector(this.memory, this.#area, segment, selector);
+    if (!loadSelector(this.memory, this.#area, segment, selector)) return false;
+    if (segment === 'cs' || segment === 'ss') this.#microcode.updateMode();
+    return true;
   }
 
   readBase(segment: SegmentRegister): number {

@@ -2,7 +2,7 @@
 import { HostMemory } from '@vm/kvm-run';
 import * as V from '@vm/kvm-run/vmx';
 import type { Processor } from '@vm/kvm-run/vmx';
-import { createProcessor } from '../processor/create-processor.ts';
+import { assembleProcessor, type AssembledProcessor } from '../processor/create-processor.ts';
 import { VMCS_REVISION_ID } from '../state/vmx-layout.ts';
 
 export const GUEST_CODE = 0x1_0000;
@@ -37,6 +37,7 @@ export interface VmxGuestOptions {
 export class VmxGuest {
   readonly memory: HostMemory;
   readonly processor: Processor & { dispose(): void };
+  readonly parts: AssembledProcessor;
   readonly vmxon: number;
   readonly vmcs: number;
   /** Host address of guest-physical address 0. */
@@ -47,7 +48,8 @@ export class VmxGuest {
   constructor(options: VmxGuestOptions = {}) {
     const { mode = 'long', deterministic = true } = options;
     this.memory = HostMemory.create(64 << 20);
-    this.processor = createProcessor({ memory: this.memory, deterministic, traceArenaBytes: 1 << 20 });
+    this.parts = assembleProcessor({ memory: this.memory, deterministic, traceArenaBytes: 1 << 20 });
+    this.processor = this.parts.processor;
     this.ram = this.memory.allocPages(GUEST_PAGES, GUEST_PAGES);
     this.vmxon = this.memory.allocPages(1);
     this.vmcs = this.memory.allocPages(1);
@@ -170,7 +172,7 @@ export class VmxGuest {
     this.memory.u32.set([(8 << 16) | (target & 0xffff), (target & 0xffff0000) | 0x8e00, 0, 0], (this.ram + GUEST_IDT + vector * 16) >>> 2);
   }
 
-  write(field: number, low: number, high = 0): void {
+  write(field: number, low: number, high: number = 0): void {
     if (this.processor.vmwrite(field, low, high) !== V.VM_SUCCEED) throw new Error(`VMWRITE ${V.fieldName(field)}`);
   }
 
@@ -187,7 +189,7 @@ export class VmxGuest {
     this.write(field, (this.read(field) & ~bits) >>> 0);
   }
 
-  code(bytes: readonly number[], at = GUEST_CODE): void {
+  code(bytes: readonly number[], at: number = GUEST_CODE): void {
     this.memory.write(this.ram + at, Uint8Array.from(bytes));
   }
 
@@ -196,7 +198,7 @@ export class VmxGuest {
     return this.memory.u32[(this.processor.gprs >>> 2) + index * 2]!;
   }
 
-  setGpr(index: number, low: number, high = 0): void {
+  setGpr(index: number, low: number, high: number = 0): void {
     this.memory.u32[(this.processor.gprs >>> 2) + index * 2] = low;
     this.memory.u32[(this.processor.gprs >>> 2) + index * 2 + 1] = high;
   }
