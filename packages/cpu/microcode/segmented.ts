@@ -68,7 +68,9 @@ export function effectiveAddress(rec: usize): i64 {
  */
 export function op_address(rec: usize): i32 {
   const write = load<i32>(rec + REC_P3) != 0;
-  const address = linear(load<i32>(rec + REC_P1), effectiveAddress(rec), load<i32>(rec + REC_P2), write);
+  // Operands without a size (INVLPG, XSAVE) are checked by their first byte.
+  const size = max<i32>(load<i32>(rec + REC_P2), 1);
+  const address = linear(load<i32>(rec + REC_P1), effectiveAddress(rec), size, write);
   if (segmentFault) return ST_FAULT;
   set64(EA, address);
   return ST_NEXT;
