@@ -15,6 +15,7 @@ import { KVM_MAX_MCE_BANKS, storedMsrs, type StoredMsr } from './msr-list.ts';
 import { kvmGetPvMsr, kvmSetPvMsr } from './msrs-pv.ts';
 import type { KvmVcpu } from './types.ts';
 import { kvmMsrAllowed } from './msr-filter.ts';
+import { vmxSetVirtualApicMode } from './vmx/vcpu-setup.ts';
 import { SLOT_KERNEL_GS_BASE, SLOT_PAT, uretSlot } from './vmx/uret-msrs.ts';
 
 /** Results beside 0: #GP; no such MSR; refused by the filter. */
@@ -204,6 +205,7 @@ const setApicBase = (vcpu: KvmVcpu, hostInitiated: boolean): number => {
     vcpu.apicBaseLo = vcpu.msrLo;
     vcpu.apicBaseHi = vcpu.msrHi;
   } else if (!kvmApicSetBase(vcpu, vcpu.msrLo, vcpu.msrHi, hostInitiated)) return MSR_GP;
+  vmxSetVirtualApicMode(vcpu);
   kvmUpdateCpuidRuntime(vcpu);
   return MSR_OK;
 };

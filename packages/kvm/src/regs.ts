@@ -44,6 +44,7 @@ import {
   kvmSetIdt,
   kvmSetSegment,
 } from './vmx/segment.ts';
+import { vmxSetVirtualApicMode } from './vmx/vcpu-setup.ts';
 import * as B from './x86-bits.ts';
 
 /** The registers of struct kvm_regs by number of the encoding. */
@@ -163,7 +164,11 @@ const validSregs = (vcpu: KvmVcpu, sregs: CommonSregs): boolean => {
 
 const setApicBase = (vcpu: KvmVcpu, value: bigint): boolean => {
   if (value === apicBase(vcpu)) return true;
-  if (vcpu.apic !== null) return kvmApicSetBase(vcpu, low32(value), high32(value), true);
+  if (vcpu.apic !== null) {
+    if (!kvmApicSetBase(vcpu, low32(value), high32(value), true)) return false;
+    vmxSetVirtualApicMode(vcpu);
+    return true;
+  }
   vcpu.apicBaseLo = low32(value);
   vcpu.apicBaseHi = high32(value);
   return true;

@@ -10,6 +10,8 @@ export class KvmStatistics {
   readonly totalNs: Float64Array = new Float64Array(REASONS);
   readonly minNs: Float64Array = new Float64Array(REASONS).fill(Infinity);
   readonly maxNs: Float64Array = new Float64Array(REASONS);
+  /** Sums of the squares of the times, for their deviation. */
+  readonly squaresNs: Float64Array = new Float64Array(REASONS);
 
   /** Counts an exit; the time of it comes with `entered`. */
   exited(reason: number): void {
@@ -20,6 +22,7 @@ export class KvmStatistics {
   entered(reason: number, ns: number): void {
     if (reason >= REASONS) return;
     this.totalNs[reason] = this.totalNs[reason]! + ns;
+    this.squaresNs[reason] = this.squaresNs[reason]! + ns * ns;
     if (ns < this.minNs[reason]!) this.minNs[reason] = ns;
     if (ns > this.maxNs[reason]!) this.maxNs[reason] = ns;
   }
@@ -34,6 +37,7 @@ export class KvmStatistics {
   reset(): void {
     this.count.fill(0);
     this.totalNs.fill(0);
+    this.squaresNs.fill(0);
     this.minNs.fill(Infinity);
     this.maxNs.fill(0);
   }

@@ -444,6 +444,8 @@ export class KvmVcpu {
   stealEnabled = false;
   stealLast = 0;
   runDelay = 0;
+  /** When KVM_RUN was left while the guest could have run on, or -1. */
+  preemptedSince = -1;
 
   // ---- asynchronous page faults (struct kvm_vcpu_arch.apf)
   apfMsrEn = 0;
