@@ -67,6 +67,10 @@ export interface Vm {
   stop(): void;
   /** Types on the serial port. Bytes wait until the guest takes them. */
   input(bytes: Uint8Array): void;
+  /** Presses the power button: the guest decides what that means. */
+  powerButton(): void;
+  /** Gives back what the machine holds; it can't run any more. */
+  close(): void;
   /** VM exits so far, by reason, without those that never came. */
   exits(): ExitCount[];
   /** Instructions that the guest executed. */
