@@ -84,6 +84,7 @@ export const kvmArchVcpuCreate = (kvm: Kvm, vcpuId: number, cpu: HostCpu): KvmVc
   const inKernel = irqchipInKernel(kvm);
   if (inKernel) kvmCreateLapic(vcpu);
   vcpu.mpState = !inKernel || vcpuId === kvm.bspVcpuId ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
+  vcpu.cr4GuestRsvdBits = ~B.CR4_KNOWN_BITS >>> 0;
   vcpu.virtualTscKhz = kvm.defaultTscKhz;
   vcpu.apicBaseLo = (0xfee00000 | 0x800 | (vcpuId === kvm.bspVcpuId ? 0x100 : 0)) >>> 0;
   kvmVcpuReset(vcpu, false);

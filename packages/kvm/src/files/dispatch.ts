@@ -77,6 +77,6 @@ export const bytes = <T>(
 ];
 
 /** An aligned copy of the first bytes, or null when there are fewer. */
-export const copyIn = fetch;
+export const copyIn: (argument: IoctlArgument, size: number) => Uint8Array<ArrayBuffer> | null = fetch;
 
 export const tableOf = <T>(rows: readonly Row<T>[]): ReadonlyMap<number, Handler<T>> => new Map(rows);
