@@ -11,7 +11,7 @@ const MOST_BUDGET: f64 = 0x7fffffff;
 
 /** Starts the preemption timer: it counts down whenever bit PREEMPTION_TIMER_RATE of the TSC changes. */
 export function startTimer(value: u32): void {
-  const deadline = ((physicalTsc() >> PREEMPTION_TIMER_RATE) + <i64>value) << PREEMPTION_TIMER_RATE;
+  const deadline = ((physicalTsc() >> PREEMPTION_TIMER_RATE) + (<i64>value & 0xffffffff)) << PREEMPTION_TIMER_RATE;
   store<f64>(cpu + VMX_TIMER_DEADLINE, <f64>deadline);
 }
 
