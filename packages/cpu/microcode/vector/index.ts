@@ -8,3 +8,4 @@ export {
 export {
   op_pcmpestri, op_pcmpestri64, op_pcmpestrm, op_pcmpestrm64, op_pcmpistri, op_pcmpistrm,
 } from "./string-compare";
+export { computeFloat } from "./float/compute";

@@ -122,7 +122,7 @@ export function squareRoot(): void {
 }
 
 /** floor(sqrt(high:lowWord)) for a radicand with one of the two top bits set. */
-function integerRoot(high: u64, lowWord: u64): u64 {
+export function integerRoot(high: u64, lowWord: u64): u64 {
   const guess = Math.sqrt(<f64>high) * 4294967296.0;
   let root: u64 = guess >= 18446744073709549568.0 ? <u64>-1 : <u64>guess;
   if (root > high) {

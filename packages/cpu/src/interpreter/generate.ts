@@ -43,6 +43,7 @@ const NAMED: Readonly<Record<string, readonly [readonly op.ValueType[], op.Value
   mulHighU: [[op.I64, op.I64], op.I64],
   divide128U: [[op.I64], op.I32],
   divide128S: [[op.I64], op.I32],
+  computeFloat: [[op.I32, op.I32, op.I32], op.I32],
 };
 
 /** The module's bytes and where each handler ended up. */

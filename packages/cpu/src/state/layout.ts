@@ -197,9 +197,9 @@ export const FDP = 0x528; // i64
 /** Sixteen vector registers, 32 bytes each. */
 export const XMM = 0x540;
 export const XMM_SIZE = 0x20;
-/** Sixteen zero bytes (16-byte aligned) and scratch for 32 bytes. */
+/** Sixteen zero bytes (16-byte aligned), and scratch: operands and results of computeFloat() (float-operation.ts). */
 export const VZERO = 0x740;
-export const SCRATCH = 0x760; // 64 bytes
+export const SCRATCH = 0x760; // 128 bytes
 
 // ---- bounce buffer of accesses that cross pages or touch watched pages (see microcode/mmu.ts)
 export const BOUNCE = 0x800; // 128 bytes

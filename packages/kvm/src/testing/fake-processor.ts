@@ -38,7 +38,7 @@ export class FakeProcessor implements V.Processor {
   readonly crs: Map<number, Halves> = new Map();
   readonly selectors: Map<string, number> = new Map();
   guest: FakeGuest;
-  timer = Infinity;
+  timer: number = Infinity;
   timerVector = 0;
   wakes = 0;
   invalidations: string[] = [];

@@ -72,7 +72,7 @@ function encode(form: Form, next: () => number, ins: Instruction): number[] | nu
     bytes.push(row.digit >= 0 ? (modrm & 0xc7) | (row.digit << 3) : modrm);
     while (bytes.length < 16) bytes.push(next() & 0xff);
     const length = decode(Uint8Array.from(bytes), 0, 16, 64, ins);
-    if (length > 0 && ins.form === form.index && usable(ins)) return [...bytes.slice(0, length)];
+    if (length > 0 && ins.form === form.index && usable(ins)) return bytes.slice(0, length);
   }
   return null;
 }

@@ -2,6 +2,7 @@
 import type { Semantics } from '../emitter.ts';
 import { floatCompareSemantics } from './float-compare.ts';
 import { floatConvertSemantics } from './float-convert.ts';
+import { floatRoundSemantics } from './float-round.ts';
 import { packedFloatSemantics } from './packed-float.ts';
 import { packedIntegerSemantics } from './packed-integer.ts';
 import { shuffleSemantics } from './shuffle.ts';
@@ -9,6 +10,6 @@ import { vectorMoveSemantics } from './vector-move.ts';
 import { vectorShiftSemantics } from './vector-shift.ts';
 
 export const vectorSemantics: Readonly<Record<string, Semantics>> = {
-  ...packedIntegerSemantics, ...packedFloatSemantics, ...floatCompareSemantics, ...floatConvertSemantics,
+  ...packedIntegerSemantics, ...packedFloatSemantics, ...floatCompareSemantics, ...floatConvertSemantics, ...floatRoundSemantics,
   ...vectorMoveSemantics, ...vectorShiftSemantics, ...shuffleSemantics,
 };

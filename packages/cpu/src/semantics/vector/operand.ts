@@ -1,15 +1,20 @@
 /**
- * Vector operands: what an instruction checks first, where its source lies, and the frames that most instructions share.
- * The meaning of an operation is a function from vectors to a vector; a frame says where they come from.
+ * Vector operands: what an instruction checks first, where its sources lie, and the frames that most instructions share.
+ * The meaning of an operation is a function from vectors of sixteen bytes to one; a frame says where they come from: the
+ * frames of MMX, of SSE (destination and first source are one operand) and of VEX (three operands, of 16 or 32 bytes).
  */
 import { CR0, FSW, FTAG, FTOP, X87_BLOCKED } from '../../state/layout.ts';
 import { RC_MMX } from '../../decode/instruction.ts';
 import type { Value } from '../../wasm/function-builder.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
-import { loadZero, shuffleLanes, storeLow } from './simd.ts';
+import { loadZero, shuffleLanes, storeLow, zero } from './simd.ts';
 
+/** An operand's sixteen-byte parts, the low one first. */
+export type Vector = readonly Value[];
 export type Unary = (b: Emitter, x: Value) => Value;
 export type Binary = (b: Emitter, x: Value, y: Value) => Value;
+/** The immediate as i32, and which sixteen bytes of the operands these are. */
+export type Immediate = (b: Emitter, x: Value, y: Value, immediate: Value, part: number) => Value;
 
 const GP = 13;
 const MF = 16;
@@ -17,6 +22,7 @@ const CR0_EM = 4;
 const CR0_NE = 0x20;
 const ES = 0x80;
 const MMX_EXPONENT = 0xffff;
+const PART = 16;
 
 export function isMmx(b: Emitter, n: number): boolean {
   const operand = b.operand(n);
@@ -26,6 +32,20 @@ export function isMmx(b: Emitter, n: number): boolean {
 /** Whether the instruction works on MMX registers: any of its operands is one. */
 export function usesMmx(b: Emitter): boolean {
   return b.form.operands.some((_, n) => isMmx(b, n));
+}
+
+/** All mnemonics of VEX instructions on vectors begin so, and no others of the vector semantics. */
+export function isVex(b: Emitter): boolean {
+  return b.form.mnemonic.startsWith('v');
+}
+
+/** Position of the first of two source operands: the destination, or with VEX the operand after it. */
+export function firstSource(b: Emitter): number {
+  return isVex(b) ? 1 : 0;
+}
+
+export function secondSource(b: Emitter): number {
+  return firstSource(b) + 1;
 }
 
 /** The checks of an MMX instruction (SDM vol. 3B, table 24-3): #UD, #NM, a pending x87 error. */
@@ -44,42 +64,62 @@ export function enterMmx(b: Emitter): void {
   b.storeI32(b.cpu, FTAG, b.i32(0xff));
 }
 
-/** Checks for the register class that the instruction uses. */
-export function require(b: Emitter): void {
-  if (usesMmx(b)) requireMmx(b);
+/** Checks of an instruction on XMM or YMM registers. */
+export function requireXmm(b: Emitter): void {
+  if (isVex(b)) b.requireAvx();
   else b.requireSse();
 }
 
-/** Host address of operand n, of which `size` bytes are read; a 16-byte one in memory must be aligned. */
-export function source(b: Emitter, n: number, size: number, aligned: boolean = size === 16): Value {
+/** Checks for the register class that the instruction uses. */
+export function require(b: Emitter): void {
+  if (usesMmx(b)) requireMmx(b);
+  else requireXmm(b);
+}
+
+/** Host address of operand n, of which `size` bytes are read. Sixteen bytes in memory must be aligned, but not with VEX. */
+export function source(b: Emitter, n: number, size: number, aligned: boolean = size === PART && !isVex(b)): Value {
   if (b.operand(n).kind === 'reg') return b.registerPointer(n);
   const linear = b.address();
-  if (aligned) requireAligned(b, linear);
+  if (aligned) requireAligned(b, linear, size);
   return b.translateRead(linear, size);
 }
 
-/** #GP(0) for an address that is not a multiple of sixteen. */
-export function requireAligned(b: Emitter, linear: Value): void {
-  b.raise(GP, 0, b.and(b.wrap(linear), b.i32(15)));
+/** #GP(0) for an address that is not a multiple of the size. */
+export function requireAligned(b: Emitter, linear: Value, size: number): void {
+  b.raise(GP, 0, b.and(b.wrap(linear), b.i32(size - 1)));
 }
 
-/** Reads operand n as a vector: all of an XMM register or 16 bytes of memory, or the 8 bytes of an MMX operand. */
-export function readVector(b: Emitter, n: number, mmx: boolean): Value {
-  if (!mmx) return b.loadV128(source(b, n, 16), 0);
+/** Bytes of a vector operand as instructions use it: an XMM register is one of sixteen also where memory has fewer. */
+export function vectorSize(b: Emitter): number {
+  return Math.max(PART, ...b.form.operands.map((o) => (o.kind === 'reg' ? o.size : 0)));
+}
+
+/** Loads the parts at an address. */
+export function loadParts(b: Emitter, address: Value, size: number): Vector {
+  const parts: Value[] = [];
+  for (let at = 0; at < size; at += PART) parts.push(b.loadV128(address, at));
+  return parts;
+}
+
+/** Reads operand n: a register of `size` bytes or as many of memory; of an MMX operand 8. */
+export function readVector(b: Emitter, n: number, size: number = vectorSize(b)): Vector {
+  if (!usesMmx(b)) return loadParts(b, source(b, n, size), size);
   // PUNPCKL reads four bytes of memory.
-  const size = b.operand(n).kind === 'mem' && b.size(n) === 4 ? 4 : 8;
-  return loadZero(b, source(b, n, size), size);
+  const narrow = b.operand(n).kind === 'mem' && b.size(n) === 4 ? 4 : 8;
+  return [loadZero(b, source(b, n, narrow), narrow)];
 }
 
-/** Writes register operand n. */
-export function writeVector(b: Emitter, n: number, value: Value, mmx: boolean): void {
+/** Writes register operand n. VEX instructions clear what is above, others leave it. */
+export function writeVector(b: Emitter, n: number, parts: Vector): void {
   const pointer = b.registerPointer(n);
-  if (!mmx) {
-    b.storeV128(pointer, 0, value);
+  const low = parts[0]!;
+  if (isMmx(b, n)) {
+    storeLow(b, pointer, 0, low);
+    b.storeI64(pointer, 8, b.i64(MMX_EXPONENT));
     return;
   }
-  storeLow(b, pointer, 0, value);
-  b.storeI64(pointer, 8, b.i64(MMX_EXPONENT));
+  b.storeV128(pointer, 0, low);
+  if (isVex(b)) b.storeV128(pointer, PART, parts[1] ?? zero(b));
 }
 
 /** Writes eight bytes to MMX register operand n. */
@@ -89,38 +129,59 @@ export function writeMmx(b: Emitter, n: number, value: Value): void {
   b.storeI64(pointer, 8, b.i64(MMX_EXPONENT));
 }
 
-/** dst := f(dst, src), for XMM and, where the form has MMX registers, for MMX by `narrow` (by default the same). */
+/** Before a part of destination operand 0 is written: with VEX the rest comes from the first source, and zeros above. */
+export function copyFirstSource(b: Emitter): Value {
+  const pointer = b.registerPointer(0);
+  if (!isVex(b)) return pointer;
+  const low = b.loadV128(b.registerPointer(1), 0);
+  b.storeV128(pointer, 0, low);
+  b.storeV128(pointer, PART, zero(b));
+  return pointer;
+}
+
+/** dst := f(first, second), for XMM, YMM and, where the form has MMX registers, for MMX by `narrow` (by default the same). */
 export function binary(wide: Binary, narrow: Binary = wide): Semantics {
   return (b) => {
     const mmx = usesMmx(b);
     require(b);
-    const y = readVector(b, 1, mmx);
-    const x = readVector(b, 0, mmx);
+    const y = readVector(b, secondSource(b));
+    const x = readVector(b, firstSource(b));
     if (mmx) enterMmx(b);
-    writeVector(b, 0, (mmx ? narrow : wide)(b, x, y), mmx);
+    const f = mmx ? narrow : wide;
+    writeVector(b, 0, x.map((part, i) => f(b, part, y[i]!)));
   };
 }
 
 /** dst := f(src). */
 export function unary(f: Unary): Semantics {
   return (b) => {
-    const mmx = usesMmx(b);
     require(b);
-    const x = readVector(b, 1, mmx);
-    if (mmx) enterMmx(b);
-    writeVector(b, 0, f(b, x), mmx);
+    const x = readVector(b, 1);
+    if (usesMmx(b)) enterMmx(b);
+    writeVector(b, 0, x.map((part) => f(b, part)));
   };
 }
 
-/** dst := f(dst, src, immediate), the immediate as i32. */
-export function withImmediate(f: (b: Emitter, x: Value, y: Value, immediate: Value) => Value): Semantics {
+/** dst := f(first, second, immediate). */
+export function withImmediate(f: Immediate): Semantics {
   return (b) => {
-    const mmx = usesMmx(b);
     require(b);
-    const y = readVector(b, 1, mmx);
-    const x = readVector(b, 0, mmx);
-    if (mmx) enterMmx(b);
-    writeVector(b, 0, f(b, x, y, imm8(b)), mmx);
+    const y = readVector(b, secondSource(b));
+    const x = readVector(b, firstSource(b));
+    if (usesMmx(b)) enterMmx(b);
+    const immediate = imm8(b);
+    writeVector(b, 0, x.map((part, i) => f(b, part, y[i]!, immediate, i)));
+  };
+}
+
+/** dst := f(src, immediate). */
+export function unaryWithImmediate(f: (b: Emitter, x: Value, immediate: Value, part: number) => Value): Semantics {
+  return (b) => {
+    require(b);
+    const x = readVector(b, 1);
+    if (usesMmx(b)) enterMmx(b);
+    const immediate = imm8(b);
+    writeVector(b, 0, x.map((part, i) => f(b, part, immediate, i)));
   };
 }
 

@@ -6,7 +6,7 @@ import type { Emitter } from '../emitter.ts';
 const OPCODES = {
   swizzle: 14, splat8: 15, splat16: 16, splat32: 17, splat64: 18,
   eq8: 35, ltS8: 37, gtS8: 39, eq16: 45, ltS16: 47, gtS16: 49, eq32: 55, ltS32: 57, gtS32: 59,
-  eqF32: 65, neF32: 66, ltF32: 67, leF32: 69, geF32: 70, eqF64: 71, neF64: 72, ltF64: 73, leF64: 75, geF64: 76,
+  eqF32: 65, neF32: 66, ltF32: 67, gtF32: 68, leF32: 69, geF32: 70, eqF64: 71, neF64: 72, ltF64: 73, gtF64: 74, leF64: 75, geF64: 76,
   not: 77, and: 78, andnot: 79, or: 80, xor: 81, bitselect: 82, demote: 94, promote: 95,
   abs8: 96, neg8: 97, narrowS16: 101, narrowU16: 102, ceilF32: 103, floorF32: 104, truncF32: 105, nearestF32: 106,
   add8: 110, addSatS8: 111, addSatU8: 112, sub8: 113, subSatS8: 114, subSatU8: 115, ceilF64: 116, floorF64: 117,
@@ -19,8 +19,8 @@ const OPCODES = {
   extmulLowS16: 188, extmulHighS16: 189, extmulLowU16: 190, extmulHighU16: 191,
   extendLowS32: 199, extendLowU32: 201, shl64: 203, shrU64: 205, add64: 206, sub64: 209, eq64: 214, gtS64: 217,
   extmulLowS32: 220, extmulLowU32: 222,
-  sqrtF32: 227, addF32: 228, subF32: 229, mulF32: 230, divF32: 231, pminF32: 234, pmaxF32: 235,
-  sqrtF64: 239, addF64: 240, subF64: 241, mulF64: 242, divF64: 243, pminF64: 246, pmaxF64: 247,
+  absF32: 224, sqrtF32: 227, addF32: 228, subF32: 229, mulF32: 230, divF32: 231, pminF32: 234, pmaxF32: 235,
+  absF64: 236, sqrtF64: 239, addF64: 240, subF64: 241, mulF64: 242, divF64: 243, pminF64: 246, pmaxF64: 247,
   truncSatF32: 248, convertF32: 250, truncSatF64: 252, convertF64: 254,
 } as const;
 export type SimdName = keyof typeof OPCODES;

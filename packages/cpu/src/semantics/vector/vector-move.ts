@@ -3,23 +3,32 @@ import type { Value } from '../../wasm/function-builder.ts';
 import * as op from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import {
-  enterMmx, isMmx, require, requireAligned, requireMmx, source, usesMmx, writeMmx, writeVector,
+  copyFirstSource, enterMmx, isMmx, isVex, readVector, require, requireAligned, requireMmx, requireXmm, source, usesMmx, vectorSize,
+  writeMmx, writeVector, loadParts,
 } from './operand.ts';
-import { loadZero, simd, type SimdName } from './simd.ts';
+import { lanes, loadZero, shuffleLanes, simd, type SimdName } from './simd.ts';
 
-/** Sixteen bytes; `aligned`: memory must be. */
+/** Whole registers; `aligned`: memory must be, VEX or not. */
 function whole(aligned: boolean): Semantics {
   return (b) => {
-    b.requireSse();
-    const value = b.loadV128(source(b, 1, 16, aligned), 0);
+    requireXmm(b);
+    const size = vectorSize(b);
+    const value = loadParts(b, source(b, 1, size, aligned), size);
     if (b.operand(0).kind === 'reg') {
-      writeVector(b, 0, value, false);
+      writeVector(b, 0, value);
       return;
     }
     const linear = b.address();
-    if (aligned) requireAligned(b, linear);
-    b.storeLinear(linear, 16, value);
+    if (aligned) requireAligned(b, linear, size);
+    storeParts(b, linear, value);
   };
+}
+
+/** Stores at a linear address. */
+function storeParts(b: Emitter, linear: Value, parts: readonly Value[]): void {
+  const { host, slow } = b.translateWrite(linear, parts.length * 16);
+  for (const [i, part] of parts.entries()) b.storeV128(host, i * 16, part);
+  b.commit(slow);
 }
 
 function loadBits(b: Emitter, address: Value, size: 4 | 8): Value {
@@ -29,13 +38,13 @@ function loadBits(b: Emitter, address: Value, size: 4 | 8): Value {
 /** MOVSS, MOVSD: a load clears what is above, a move between registers keeps it. */
 function scalar(size: 4 | 8): Semantics {
   return (b) => {
-    b.requireSse();
+    requireXmm(b);
     if (b.operand(1).kind === 'mem') {
-      writeVector(b, 0, loadZero(b, source(b, 1, size), size), false);
+      writeVector(b, 0, [loadZero(b, source(b, 1, size), size)]);
       return;
     }
-    const value = loadBits(b, b.registerPointer(1), size);
-    if (b.operand(0).kind === 'reg') b.storeSized(b.registerPointer(0), 0, size, value);
+    const value = loadBits(b, b.registerPointer(b.form.operands.length - 1), size);
+    if (b.operand(0).kind === 'reg') b.storeSized(copyFirstSource(b), 0, size, value);
     else b.storeLinear(b.address(), size, value);
   };
 }
@@ -43,17 +52,22 @@ function scalar(size: 4 | 8): Semantics {
 /** MOVLPS, MOVHPS: eight bytes between memory and one half of a register. */
 function half(offset: number): Semantics {
   return (b) => {
-    b.requireSse();
-    if (b.operand(0).kind === 'reg') b.storeI64(b.registerPointer(0), offset, loadBits(b, source(b, 1, 8), 8));
-    else b.storeLinear(b.address(), 8, b.loadI64(b.registerPointer(1), offset));
+    requireXmm(b);
+    if (b.operand(0).kind === 'mem') {
+      b.storeLinear(b.address(), 8, b.loadI64(b.registerPointer(1), offset));
+      return;
+    }
+    const value = loadBits(b, source(b, b.form.operands.length - 1, 8), 8);
+    b.storeI64(copyFirstSource(b), offset, value);
   };
 }
 
 /** MOVHLPS, MOVLHPS: a half of one register to the other half of another. */
 function crossHalf(from: number, to: number): Semantics {
   return (b) => {
-    b.requireSse();
-    b.storeI64(b.registerPointer(0), to, b.loadI64(b.registerPointer(1), from));
+    requireXmm(b);
+    const value = b.loadI64(b.registerPointer(b.form.operands.length - 1), from);
+    b.storeI64(copyFirstSource(b), to, value);
   };
 }
 
@@ -66,7 +80,7 @@ const moveBits: Semantics = (b) => {
   const target = b.operand(0);
   if (target.kind === 'mem') b.storeLinear(b.address(), size, value);
   else if (isMmx(b, 0)) writeMmx(b, 0, b.extendU(value));
-  else if (target.size === 16) writeLow(b, b.registerPointer(0), b.extendU(value));
+  else if (target.size === 16) writeLow(b, b.extendU(value));
   else b.write(0, value);
 };
 
@@ -77,16 +91,19 @@ const moveBetween: Semantics = (b) => {
   const value = b.loadI64(b.registerPointer(1), 0);
   enterMmx(b);
   if (isMmx(b, 0)) writeMmx(b, 0, value);
-  else writeLow(b, b.registerPointer(0), value);
+  else writeLow(b, value);
 };
 
 function bitsSize(b: Emitter): 4 | 8 {
   return b.form.operands.some((o) => o.size === 4) ? 4 : 8;
 }
 
-function writeLow(b: Emitter, pointer: Value, value: Value): void {
+/** Eight bytes to destination operand 0, zeros above. */
+function writeLow(b: Emitter, value: Value): void {
+  const pointer = b.registerPointer(0);
   b.storeI64(pointer, 0, value);
   b.storeI64(pointer, 8, b.i64(0));
+  if (isVex(b)) b.storeV128(pointer, 16, lanes(b, 8, 0));
 }
 
 /** MOVNTQ. */
@@ -97,18 +114,26 @@ const storeMmx: Semantics = (b) => {
   enterMmx(b);
 };
 
+/** MOVDDUP: the low quadword of each sixteen bytes twice. */
 const duplicate: Semantics = (b) => {
-  b.requireSse();
-  writeVector(b, 0, simd(b, 'splat64', loadBits(b, source(b, 1, 8), 8)), false);
+  requireXmm(b);
+  if (vectorSize(b) === 16) writeVector(b, 0, [simd(b, 'splat64', loadBits(b, source(b, 1, 8), 8))]);
+  else writeVector(b, 0, readVector(b, 1).map((part) => shuffleLanes(b, 8, part, part, [0, 0])));
 };
 
-/** PMOVSX, PMOVZX: by steps that each double the elements, from the low `bytes`. */
+/** PMOVSX, PMOVZX: by steps that each double the elements, from the low `bytes` for each sixteen of the destination. */
 function extend(bytes: 2 | 4 | 8, ...steps: readonly SimdName[]): Semantics {
   return (b) => {
-    b.requireSse();
-    const address = source(b, 1, bytes);
-    const low = bytes === 2 ? simd(b, 'splat16', b.load(op.I32_LOAD16_U, address, 0)) : loadZero(b, address, bytes);
-    writeVector(b, 0, steps.reduce((value, step) => simd(b, step, value), low), false);
+    requireXmm(b);
+    const size = b.size(0);
+    const address = source(b, 1, (bytes * size) / 16, false);
+    const parts: Value[] = [];
+    for (let at = 0; at < size / 16; at++) {
+      const from = at === 0 ? address : b.add(address, b.i32(at * bytes));
+      const low = bytes === 2 ? simd(b, 'splat16', b.load(op.I32_LOAD16_U, from, 0)) : loadZero(b, from, bytes);
+      parts.push(steps.reduce((value, step) => simd(b, step, value), low));
+    }
+    writeVector(b, 0, parts);
   };
 }
 

@@ -1,14 +1,25 @@
-/** Shifts of packed elements by an immediate or by the low quadword of a register, and shifts of bytes. */
+/** Shifts of packed elements by an immediate, by the low quadword of a register or each by its own, and shifts of bytes. */
 import type { Value } from '../../wasm/function-builder.ts';
 import * as op from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
-import { enterMmx, imm8, readVector, require, source, usesMmx, withImmediate, writeVector, joinLow } from './operand.ts';
+import {
+  binary, enterMmx, firstSource, imm8, joinLow, readVector, require, source, usesMmx, withImmediate, writeVector,
+} from './operand.ts';
 import { bytes, lanes, simd, zero, type SimdName } from './simd.ts';
 
+function hasImmediate(b: Emitter): boolean {
+  return b.form.operands.at(-1)?.kind === 'imm';
+}
+
+/** Position of what is shifted: by an immediate VEX has it second as well. */
+function shifted(b: Emitter): number {
+  return firstSource(b);
+}
+
 /** The count as i32, at most 255; a memory operand of sixteen bytes must be aligned though only eight matter. */
-function count(b: Emitter, mmx: boolean): Value {
-  if (b.operand(1).kind === 'imm') return imm8(b);
-  const address = source(b, 1, mmx ? 8 : 16);
+function count(b: Emitter): Value {
+  if (hasImmediate(b)) return imm8(b);
+  const address = source(b, shifted(b) + 1, usesMmx(b) ? 8 : 16);
   const wide = b.load(op.I64_LOAD, address, 0);
   return b.select(b.int('gtU', wide, b.i64(255)), b.i32(255), b.wrap(wide));
 }
@@ -16,20 +27,48 @@ function count(b: Emitter, mmx: boolean): Value {
 function shift(name: SimdName, bits: number): Semantics {
   const arithmetic = name.startsWith('shrS');
   return (b) => {
-    const mmx = usesMmx(b);
     require(b);
-    const n = count(b, mmx);
-    const x = readVector(b, 0, mmx);
-    if (mmx) enterMmx(b);
+    const n = count(b);
+    const x = readVector(b, shifted(b));
+    if (usesMmx(b)) enterMmx(b);
     const inRange = b.ltU(n, b.i32(bits));
     if (arithmetic) {
-      writeVector(b, 0, simd(b, name, x, b.select(inRange, n, b.i32(bits - 1))), mmx);
+      const most = b.select(inRange, n, b.i32(bits - 1));
+      writeVector(b, 0, x.map((part) => simd(b, name, part, most)));
       return;
     }
     // A count of the element's width or more gives zero; WebAssembly would take it modulo the width.
     const keep = simd(b, 'splat32', b.sub(b.i32(0), inRange));
-    writeVector(b, 0, simd(b, 'and', simd(b, name, x, n), keep), mmx);
+    writeVector(b, 0, x.map((part) => simd(b, 'and', simd(b, name, part, n), keep)));
   };
+}
+
+/** VPSLLVD to VPSRAVD: each element by its own count. WebAssembly shifts a vector by one count, so one element at a time. */
+function shiftEach(name: 'shl' | 'shrU' | 'shrS', size: 4 | 8): Semantics {
+  return binary((b, x, y) => {
+    let out = x;
+    for (let i = 0; i < 16 / size; i++) {
+      const n = lane(b, size, y, i);
+      const value = lane(b, size, x, i);
+      const inRange = b.ltU(n, b.constant(size, size * 8));
+      const result = name === 'shrS'
+        ? b.shrS(value, b.select(inRange, n, b.i32(31)))
+        : b.select(inRange, b.int(name, value, n), b.constant(size, 0));
+      out = withLane(b, size, out, i, result);
+    }
+    return out;
+  });
+}
+
+const EXTRACT_LANE = { 4: 27, 8: 29 } as const;
+const REPLACE_LANE = { 4: 28, 8: 30 } as const;
+
+function lane(b: Emitter, size: 4 | 8, x: Value, i: number): Value {
+  return b.simd(EXTRACT_LANE[size], size === 8 ? op.I64 : op.I32, [x], [i]);
+}
+
+function withLane(b: Emitter, size: 4 | 8, x: Value, i: number, value: Value): Value {
+  return b.simd(REPLACE_LANE[size], op.V128, [x, value], [i]);
 }
 
 const IOTA = Array.from({ length: 16 }, (_, i) => i);
@@ -45,27 +84,25 @@ function clamp(b: Emitter, n: Value, most: number): Value {
 
 function shiftBytes(left: boolean): Semantics {
   return (b) => {
-    b.requireSse();
+    require(b);
     const n = clamp(b, imm8(b), 16);
-    const x = readVector(b, 0, false);
-    writeVector(b, 0, pickBytes(b, x, left ? b.sub(b.i32(0), n) : n), false);
+    const offset = left ? b.sub(b.i32(0), n) : n;
+    writeVector(b, 0, readVector(b, shifted(b)).map((part) => pickBytes(b, part, offset)));
   };
 }
 
 /** PALIGNR: dst:src shifted right by bytes. */
-const alignRight: Semantics = (b) => {
-  withImmediate((e, x, y, immediate) => {
-    if (usesMmx(e)) return pickBytes(e, joinLow(e, y, x), clamp(e, immediate, 16));
-    const n = clamp(e, immediate, 32);
-    const low = pickBytes(e, y, n);
-    return simd(e, 'or', low, pickBytes(e, x, e.sub(n, e.i32(16))));
-  })(b);
-};
+const alignRight: Semantics = withImmediate((b, x, y, immediate) => {
+  if (usesMmx(b)) return pickBytes(b, joinLow(b, y, x), clamp(b, immediate, 16));
+  const n = clamp(b, immediate, 32);
+  return simd(b, 'or', pickBytes(b, y, n), pickBytes(b, x, b.sub(n, b.i32(16))));
+});
 
-/** MPSADBW: sums of four absolute differences at eight places. */
-const multipleSums: Semantics = withImmediate((b, x, y, immediate) => {
-  const first = b.and(immediate, b.i32(4));
-  const second = b.shl(b.and(immediate, b.i32(3)), b.i32(2));
+/** MPSADBW: sums of four absolute differences at eight places; the upper half has immediate bits of its own. */
+const multipleSums: Semantics = withImmediate((b, x, y, immediate, part) => {
+  const control = part === 0 ? immediate : b.shrU(immediate, b.i32(3));
+  const first = b.and(control, b.i32(4));
+  const second = b.shl(b.and(control, b.i32(3)), b.i32(2));
   const block = pickBytes(b, y, second);
   let sum = zero(b);
   for (let k = 0; k < 4; k++) {
@@ -77,18 +114,16 @@ const multipleSums: Semantics = withImmediate((b, x, y, immediate) => {
 });
 
 /** PSHUFB: bytes by index, zero where the index is negative. */
-const shuffleBytes: Semantics = (b) => {
-  const mmx = usesMmx(b);
-  require(b);
-  const control = readVector(b, 1, mmx);
-  const x = readVector(b, 0, mmx);
-  if (mmx) enterMmx(b);
-  writeVector(b, 0, simd(b, 'swizzle', x, simd(b, 'and', control, lanes(b, 1, mmx ? 0x87 : 0x8f))), mmx);
-};
+const shuffleBytes: Semantics = binary(
+  (b, x, control) => simd(b, 'swizzle', x, simd(b, 'and', control, lanes(b, 1, 0x8f))),
+  (b, x, control) => simd(b, 'swizzle', x, simd(b, 'and', control, lanes(b, 1, 0x87))),
+);
 
 export const vectorShiftSemantics: Readonly<Record<string, Semantics>> = {
   psllw: shift('shl16', 16), pslld: shift('shl32', 32), psllq: shift('shl64', 64),
   psrlw: shift('shrU16', 16), psrld: shift('shrU32', 32), psrlq: shift('shrU64', 64),
   psraw: shift('shrS16', 16), psrad: shift('shrS32', 32),
   pslldq: shiftBytes(true), psrldq: shiftBytes(false), palignr: alignRight, mpsadbw: multipleSums, pshufb: shuffleBytes,
+  psllvd: shiftEach('shl', 4), psllvq: shiftEach('shl', 8), psrlvd: shiftEach('shrU', 4), psrlvq: shiftEach('shrU', 8),
+  psravd: shiftEach('shrS', 4),
 };
