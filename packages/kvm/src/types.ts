@@ -359,8 +359,6 @@ export class KvmVcpu {
   msrBitmap = 0;
   /** Full exit reason, unsigned. */
   exitReason = 0;
-  exitQualificationLo = 0;
-  exitQualificationHi = 0;
   exitIntrInfo = 0;
   idtVectoringInfo = 0;
   /** The last entry ended in VMfail. */

@@ -10,7 +10,9 @@ import {
   KVM_INTERNAL_ERROR_EMULATION,
   KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
 } from '@vm/kvm-run';
+import { EXIT_QUALIFICATION, VECTORING_INFO_VALID_MASK } from '@vm/kvm-run/vmx';
 import { isLongMode, isProtmode, kvmGetRflags, kvmRipWrite, kvmSetRflags } from '../cache-regs.ts';
+import { kvmPrepareEventVectoringExit } from '../internal-error.ts';
 import { kvmInjectPageFault, kvmQueueException, kvmQueueExceptionE } from '../queue.ts';
 import { kvmVcpuDoSinglestep } from '../skip.ts';
 import { u64 } from '../trace.ts';
@@ -52,6 +54,9 @@ const SEG_CS = 1;
 export function x86EmulateInstruction(vcpu: KvmVcpu, gpa: number, type: number): number {
   const c = ctxtOf(vcpu);
   if ((type & EMULTYPE_NO_DECODE) === 0) {
+    // The access was the delivery's, not the instruction's (vmx_check_emulate_instruction).
+    if ((type & EMULTYPE_PF) !== 0 && (vcpu.idtVectoringInfo & VECTORING_INFO_VALID_MASK) !== 0)
+      return kvmPrepareEventVectoringExit(vcpu, gpa);
     vcpu.mmioNeeded = false;
     vcpu.mmioReadCompleted = false;
     const rc = decode(c, (type & EMULTYPE_PF) !== 0 ? gpa : -1);
@@ -177,7 +182,7 @@ function prepareEmulationFailureExit(c: EmulateCtxt): void {
   view.setUint32(32, KVM_INTERNAL_ERROR_EMULATION, true);
   for (let at = 36; at < 40 + 16 * 8; at += 4) view.setUint32(at, 0, true);
   const hasBytes = c.fetched > 0;
-  const info = [vcpu.exitReason, vcpu.exitQualificationLo, vcpu.exitIntrInfo, vcpu.idtVectoringInfo];
+  const info = [vcpu.exitReason, vcpu.processor.vmread(EXIT_QUALIFICATION), vcpu.exitIntrInfo, vcpu.idtVectoringInfo];
   const first = hasBytes ? 3 : 1;
   view.setUint32(36, first + info.length, true);
   if (hasBytes) {

@@ -7,7 +7,6 @@
 import {
   KVM_EXIT_FAIL_ENTRY,
   KVM_EXIT_X86_BUS_LOCK,
-  KVM_INTERNAL_ERROR_DELIVERY_EV,
   KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON,
   KVM_RUN_X86_BUS_LOCK,
 } from '@vm/kvm-run';
@@ -15,13 +14,13 @@ import * as V from '@vm/kvm-run/vmx';
 import { kvmEmulateCpuid } from '../cpuid.ts';
 import { kvmEmulateHalt } from '../halt.ts';
 import { kvmEmulateHypercall } from '../hypercalls.ts';
-import { internalError } from '../internal-error.ts';
+import { internalError, kvmPrepareEventVectoringExit } from '../internal-error.ts';
 import type { KvmVcpu } from '../types.ts';
 import { handleApicAccess, handleApicEoiInduced, handleApicWrite, handleTprBelowThreshold } from './exits/apic.ts';
 import * as E from './exits/exception.ts';
 import * as I from './exits/instruction.ts';
 import { handleIo } from './exits/io.ts';
-import { handleEptMisconfig, handleEptViolation, handlePmlFull } from './exits/memory.ts';
+import { guestPhysicalAddress, handleEptMisconfig, handleEptViolation, handlePmlFull } from './exits/memory.ts';
 import { handleRdmsr, handleWrmsr } from './exits/msr.ts';
 import { handleVmxInstruction } from './exits/nested.ts';
 import { handleCr, handleDesc, handleDr, handleXsetbv } from './exits/registers.ts';
@@ -120,17 +119,6 @@ const failEntry = (vcpu: KvmVcpu, reason: number): number => {
   return 0;
 };
 
-const deliveryError = (vcpu: KvmVcpu, basic: number): number => {
-  const { processor } = vcpu;
-  const data = [vcpu.idtVectoringInfo >>> 0, vcpu.exitReason, processor.vmread(V.EXIT_QUALIFICATION)];
-  if (basic === V.EXIT_REASON_EPT_MISCONFIG) {
-    const low = processor.vmread(V.GUEST_PHYSICAL_ADDRESS);
-    data.push(processor.high * 0x1_0000_0000 + low);
-  }
-  data.push(vcpu.cpu.index);
-  return internalError(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, data);
-};
-
 const handle = (vcpu: KvmVcpu): number => {
   const reason = vcpu.exitReason;
   const basic = reason & V.VMX_BASIC_EXIT_REASON_MASK;
@@ -138,7 +126,7 @@ const handle = (vcpu: KvmVcpu): number => {
   if (vcpu.fail !== 0) return failEntry(vcpu, vcpu.processor.vmread(V.VM_INSTRUCTION_ERROR));
   if ((reason & V.VMX_EXIT_REASONS_FAILED_VMENTRY) !== 0) return failEntry(vcpu, reason);
   if ((vcpu.idtVectoringInfo & V.VECTORING_INFO_VALID_MASK) !== 0 && !mayInterruptDelivery(basic))
-    return deliveryError(vcpu, basic);
+    return kvmPrepareEventVectoringExit(vcpu, basic === V.EXIT_REASON_EPT_MISCONFIG ? guestPhysicalAddress(vcpu) : -1);
   const handler = kvmVmxExitHandlers[basic];
   if (handler === null || handler === undefined)
     return internalError(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, [reason, vcpu.cpu.index]);

@@ -5,7 +5,7 @@
  */
 
 import * as V from '@vm/kvm-run/vmx';
-import { HOST_KERNEL_CS, HOST_KERNEL_DS, HOST_TSS } from '../host/tables.ts';
+import { GDT_LIMIT, HOST_KERNEL_CS, HOST_KERNEL_DS, HOST_TSS } from '../host/tables.ts';
 import type { HostCpu, KvmVcpu, SavedHostState } from '../types.ts';
 import { reportSwitch } from './switch-report.ts';
 import { SLOT_KERNEL_GS_BASE, vmxLoadUretMsrs } from './uret-msrs.ts';
@@ -110,6 +110,8 @@ export const vmxPrepareSwitchToHost = (vcpu: KvmVcpu): void => {
     processor.writeBase('gs', saved.gsBaseLo, saved.gsBaseHi);
   }
   processor.wrmsr(V.MSR_KERNEL_GS_BASE, saved.kernelGsBaseLo, saved.kernelGsBaseHi);
+  // VM exit made the GDT's limit 0xffff (28.5.2).
+  processor.lgdt(cpu.gdt, GDT_LIMIT);
   if (processor.switchObserver !== null) {
     const step = 'vmx_prepare_switch_to_host';
     reportSwitch(processor, 'exit', step, 'IA32_KERNEL_GS_BASE', 'processor', 'vcpu', low, high);

@@ -10,7 +10,8 @@ import { PFERR_FETCH_MASK, PFERR_PRESENT_MASK, PFERR_RSVD_MASK, PFERR_USER_MASK,
 
 const TWO_32 = 0x1_0000_0000;
 
-const guestPhysicalAddress = (vcpu: KvmVcpu): number => {
+/** The guest-physical address of the exit, a double. */
+export const guestPhysicalAddress = (vcpu: KvmVcpu): number => {
   const low = vcpu.processor.vmread(V.GUEST_PHYSICAL_ADDRESS);
   return vcpu.processor.high * TWO_32 + low;
 };
