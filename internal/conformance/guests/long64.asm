@@ -535,3 +535,19 @@ write_pages_twice:
 read_at_rbx:
         mov     eax, [rbx]
         done
+; SYSCALL goes where this guest's own MSRs say.
+syscall_here:
+        write_msr 0xc0000081, 0
+        write_msr 0xc0000082, .target
+        syscall
+        ud2
+.target:
+        done
+; INIT to the processor with APIC identifier 1.
+stop_other:
+        x2apic
+        mov     ecx, 0x830
+        mov     edx, 1
+        mov     eax, 0x4500
+        wrmsr
+        done

@@ -29,7 +29,9 @@ export const long64: GuestImage = {
     'sAAAAPMg0ADAAADzC5DwgAALj/AQAAMdIPMLkwCAAAugEAAAC4AEUAAA8wuAxGAAAPMOb4gzwlAPAAAAB09ub06/64' +
     'EREAAPNID67QuCIiAADzSA+u2LkCAQDAuDMzAAAx0g8wuYIAAMC4REQAADHSDzC5hAAAwLgAAgAAMdIPMDHJMdK4AQ' +
     'AAAA8B0eb06/5I/8BI/8NI/8FI/8JI/8ZI/8dI/8VJ/8BJ/8FJ/8JJ/8NJ/8RJ/8VJ/8ZJ/8fm9Ov+uQABAMAPMub0' +
-    '6/7GBCUAABAAAcYEJQAwEAAB5vTr/sYEJQAAEAAB5vjGBCUAABAAAsYEJQAwEAAC5vTr/osD5vTr/g==',
+    '6/7GBCUAABAAAcYEJQAwEAAB5vTr/sYEJQAAEAAB5vjGBCUAABAAAsYEJQAwEAAC5vTr/osD5vTr/rmBAADAuAAAAA' +
+    'Ax0g8wuYIAAMC4NYcAADHSDzAPBQ8L5vTr/rkbAAAADzINAAwAAA8wuQ8IAAC4/wEAADHSDzC5MAgAALoBAAAAuABF' +
+    'AAAPMOb06/4=',
   symbols: {
     'faults': 0x8000,
     'exit_ud': 0x8100,
@@ -263,5 +265,8 @@ export const long64: GuestImage = {
     'write_pages': 0x86dd,
     'write_pages_twice': 0x86f1,
     'read_at_rbx': 0x870f,
+    'syscall_here': 0x8715,
+    'syscall_here.target': 0x8735,
+    'stop_other': 0x8739,
   },
 };

@@ -219,6 +219,19 @@ describe('row 5: vcpu_enter_guest injects events and opens windows', () => {
     expect(m.u32(LAYOUT.DATA)).toBe(0x5a);
   });
 
+  test('INIT stops a processor that runs: it enters the guest no more', () => {
+    const m = machine('stop_other', { irqchip: 'kernel', vcpus: 2 });
+    const [boot, other] = m.vcpus;
+    const state = P.view(P.kvmMpState, P.allocate(P.kvmMpState));
+    state.mp_state = P.KVM_MP_STATE_RUNNABLE;
+    other!.must(P.KVM_SET_MP_STATE, P.bytesOf(state));
+    boot!.finish();
+    const before = m.processor.instructionCount();
+    expect(other!.tryEnter()).toBe(-P.EINTR);
+    expect(m.processor.instructionCount()).toBe(before);
+    expect(other!.mpState()).toBe(P.KVM_MP_STATE_INIT_RECEIVED);
+  });
+
   test('an exception that userspace left pending is injected', () => {
     const m = machine('exit_hlt', { prepare: (made) => made.must(made.enableCap(P.KVM_CAP_EXCEPTION_PAYLOAD)) });
     const events = m.vcpu.events();
@@ -304,6 +317,12 @@ describe('row 6: prepare_guest_switch (vmx_save_host_state)', () => {
     expect(hostRegisters(m)).toEqual(before);
     const own = [V.MSR_FS_BASE, V.MSR_GS_BASE, V.MSR_KERNEL_GS_BASE, V.MSR_LSTAR, V.MSR_SYSCALL_MASK].map((index) => m.vcpu.msr(index));
     expect(own).toEqual([0x1111n, 0x2222n, 0x3333n, 0x4444n, 0x200n]);
+  });
+
+  test('user-return MSRs are the guest\'s while it runs: SYSCALL goes where its LSTAR says', () => {
+    const m = machine('syscall_here');
+    m.vcpu.finish();
+    expect(m.vcpu.reg('rip')).toBeLessThan(BigInt(m.symbol('stop_other')));
   });
 
   test('a local descriptor table and selectors with a requested privilege of the host come back', () => {
