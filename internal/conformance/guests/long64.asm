@@ -551,3 +551,40 @@ stop_other:
         mov     eax, 0x4500
         wrmsr
         done
+
+; ---- exits that need more than one instruction
+; Interrupts open and busy: its one-shot timer (vector 0x40) ends it.
+spin_on_timer:
+        x2apic
+        write_msr 0x83e, 0xb
+        write_msr 0x832, 0x40
+        write_msr 0x838, 200000
+        sti
+.next:  cmp     dword [DATA], 0
+        je      .next
+        done
+read_apic_base:
+        mov     ecx, 0x1b
+        rdmsr
+        done
+read_no_msr:
+        mov     ecx, 0xdeadbeef
+        rdmsr
+        done
+mmio_twice:
+        mov     ebx, MMIO
+        mov     [rbx + 0x20], ecx
+        mov     [rbx + 0x24], ecx
+        done
+; An interrupt of its own (vector 0x40) waits behind task priority 5, which is lowered.
+lower_tpr_to_interrupt:
+        x2apic
+        mov     ebx, 5
+        mov     cr8, rbx
+        write_msr 0x83f, 0x40           ; self IPI
+        sti
+        xor     ebx, ebx
+        mov     cr8, rbx
+.next:  cmp     dword [DATA], 0
+        je      .next
+        done

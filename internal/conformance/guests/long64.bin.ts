@@ -31,7 +31,10 @@ export const long64: GuestImage = {
     'AAAA8B0eb06/5I/8BI/8NI/8FI/8JI/8ZI/8dI/8VJ/8BJ/8FJ/8JJ/8NJ/8RJ/8VJ/8ZJ/8fm9Ov+uQABAMAPMub0' +
     '6/7GBCUAABAAAcYEJQAwEAAB5vTr/sYEJQAAEAAB5vjGBCUAABAAAsYEJQAwEAAC5vTr/osD5vTr/rmBAADAuAAAAA' +
     'Ax0g8wuYIAAMC4NYcAADHSDzAPBQ8L5vTr/rkbAAAADzINAAwAAA8wuQ8IAAC4/wEAADHSDzC5MAgAALoBAAAAuABF' +
-    'AAAPMOb06/4=',
+    'AAAPMOb06/65GwAAAA8yDQAMAAAPMLkPCAAAuP8BAAAx0g8wuT4IAAC4CwAAADHSDzC5MggAALhAAAAAMdIPMLk4CA' +
+    'AAuEANAwAx0g8w+4M8JQDwAAAAdPbm9Ov+uRsAAAAPMub06/65776t3g8y5vTr/rsAADAAiUsgiUsk5vTr/rkbAAAA' +
+    'DzINAAwAAA8wuQ8IAAC4/wEAADHSDzC7BQAAAEQPIsO5PwgAALhAAAAAMdIPMPsx20QPIsODPCUA8AAAAHT25vTr/g' +
+    '==',
   symbols: {
     'faults': 0x8000,
     'exit_ud': 0x8100,
@@ -268,5 +271,12 @@ export const long64: GuestImage = {
     'syscall_here': 0x8715,
     'syscall_here.target': 0x8735,
     'stop_other': 0x8739,
+    'spin_on_timer': 0x876a,
+    'spin_on_timer.next': 0x87b1,
+    'read_apic_base': 0x87bf,
+    'read_no_msr': 0x87ca,
+    'mmio_twice': 0x87d5,
+    'lower_tpr_to_interrupt': 0x87e4,
+    'lower_tpr_to_interrupt.next': 0x881e,
   },
 };

@@ -1,5 +1,6 @@
 /** Instructions that KVM does for the guest in a few steps. */
 
+import { KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS } from '@vm/kvm-run';
 import * as V from '@vm/kvm-run/vmx';
 import { kvmRegisterReadLo, kvmRegisterWrite } from '../../cache-regs.ts';
 import { kvmReadL1Tsc } from '../../clock.ts';
@@ -17,9 +18,16 @@ import { kvmWalkFault } from '../../mmu/walk.ts';
 export const handleWbinvd = (vcpu: KvmVcpu): number => kvmSkipEmulatedInstruction(vcpu);
 export const handleInvd = (vcpu: KvmVcpu): number => kvmSkipEmulatedInstruction(vcpu);
 
-/** MONITOR and MWAIT do nothing (kvm_emulate_monitor_mwait): a guest that idles by them spins. */
-export const handleMonitor = (vcpu: KvmVcpu): number => kvmSkipEmulatedInstruction(vcpu);
-export const handleMwait = (vcpu: KvmVcpu): number => kvmSkipEmulatedInstruction(vcpu);
+/**
+ * kvm_emulate_monitor_mwait: MONITOR and MWAIT do nothing, so that a guest that idles by them spins. Without the quirk they are
+ * #UD where CPUID does not have them.
+ */
+const monitorMwait = (vcpu: KvmVcpu): number => {
+  const quirk = (vcpu.kvm.disabledQuirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) === 0;
+  return quirk || guestCpuidHas(vcpu, [1, 'ecx', 3]) ? kvmSkipEmulatedInstruction(vcpu) : handleMissing(vcpu);
+};
+export const handleMonitor = (vcpu: KvmVcpu): number => monitorMwait(vcpu);
+export const handleMwait = (vcpu: KvmVcpu): number => monitorMwait(vcpu);
 
 /** XSAVES, XRSTORS that exit by the bitmap, and the withdrawn PCOMMIT: there is nothing to do for them. */
 export const handleXsaves = (vcpu: KvmVcpu): number => kvmSkipEmulatedInstruction(vcpu);
