@@ -99,7 +99,6 @@ export const kvmVcpuIoctlSetGuestDebug = (vcpu: KvmVcpu, debug: View<typeof kvmG
     if (vcpu.exception.pending) return -EBUSY;
     kvmQueueException(vcpu, (debug.control & KVM_GUESTDBG_INJECT_DB) !== 0 ? B.DB_VECTOR : B.BP_VECTOR);
   }
-  if ((debug.control & ~0x1f0003) !== 0) return -EINVAL;
   const rflags = kvmGetRflags(vcpu);
   vcpu.guestDebug = (debug.control & KVM_GUESTDBG_ENABLE) !== 0 ? debug.control : 0;
   if ((vcpu.guestDebug & KVM_GUESTDBG_USE_HW_BP) !== 0) {

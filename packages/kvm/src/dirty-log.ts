@@ -1,6 +1,6 @@
 /** KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG (kvm_get_dirty_log_protect, kvm_clear_dirty_log_protect). */
 
-import { EFAULT, EINVAL, ENOENT, PAGE_SIZE, type kvmClearDirtyLog, type kvmDirtyLog, type View } from '@vm/kvm-run';
+import { EFAULT, EINVAL, ENOENT, ENXIO, PAGE_SIZE, type kvmClearDirtyLog, type kvmDirtyLog, type View } from '@vm/kvm-run';
 import { idToMemslot } from './memslots.ts';
 import { kvmArchMmuEnableLogDirtyPtMasked, kvmFlushRemoteTlbs } from './mmu/mmu.ts';
 import type { Kvm, KvmMemorySlot } from './types.ts';
@@ -8,6 +8,8 @@ import { vmxFlushPmlBuffer } from './vmx/pml.ts';
 import { vmxVcpuLoad } from './vmx/vcpu-setup.ts';
 
 const slotOf = (kvm: Kvm, slot: number): KvmMemorySlot | number => {
+  // kvm_use_dirty_bitmap: a VM with rings has no bitmaps.
+  if (kvm.dirtyRingSize !== 0) return -ENXIO;
   if (slot >>> 16 !== 0) return -EINVAL;
   const found = idToMemslot(kvm, slot & 0xffff);
   return found === undefined || found.dirtyBitmap === null ? -ENOENT : found;
@@ -52,8 +54,9 @@ export const kvmVmIoctlGetDirtyLog = (kvm: Kvm, log: View<typeof kvmDirtyLog>): 
 
 /** Clears the bits of a range that are set in `dirty_bitmap`. */
 export const kvmVmIoctlClearDirtyLog = (kvm: Kvm, log: View<typeof kvmClearDirtyLog>): number => {
-  if ((log.first_page & 63n) !== 0n) return -EINVAL;
   const slot = slotOf(kvm, log.slot);
+  if (slot === -ENXIO) return slot;
+  if ((log.first_page & 63n) !== 0n) return -EINVAL;
   if (typeof slot === 'number') return slot;
   const first = Number(log.first_page);
   const count = log.num_pages;

@@ -48,11 +48,11 @@ describe('errors of the system file', () => {
     expect(kvm.ioctl(code, argument)).toBe(result);
   });
 
-  test('CPUID with too little room says how much it takes', () => {
+  test('CPUID with too little room is left as it is', () => {
     const bytes = P.allocate(P.kvmCpuid2, 2);
     P.view(P.kvmCpuid2, bytes).nent = 2;
     expect(kvm.ioctl(P.KVM_GET_SUPPORTED_CPUID, bytes)).toBe(-P.E2BIG);
-    expect(P.view(P.kvmCpuid2, bytes).nent).toBeGreaterThan(2);
+    expect(P.view(P.kvmCpuid2, bytes).nent).toBe(2);
   });
 
   test('a processor without VMX features is refused', () => {

@@ -145,6 +145,8 @@ const newKvm = (global: KvmGlobal): Kvm => {
     hypercallExitEnabled: 0,
     exitOnEmulationError: false,
     manualDirtyLogProtect: 0,
+    dirtyRingSize: 0,
+    runningVcpu: null,
     // The guest's clock begins at zero.
     kvmclockOffset: -(global.cpus[0]!.processor.rdtsc() * 1e6) / global.cpus[0]!.processor.tscKhz,
     masterCycleNow: 0,

@@ -7,6 +7,7 @@
 import {
   EEXIST,
   EINVAL,
+  KVM_DIRTY_LOG_INITIALLY_SET,
   KVM_MEM_LOG_DIRTY_PAGES,
   KVM_MEM_READONLY,
   PAGE_SHIFT,
@@ -56,6 +57,7 @@ export const idToMemslot = (kvm: Kvm, id: number): KvmMemorySlot | undefined => 
 
 /** mark_page_dirty_in_slot */
 export const markPageDirtyInSlot = (slot: KvmMemorySlot, gfn: number): void => {
+  slot.dirtyRing?.(slot.id, gfn - slot.baseGfn);
   const bitmap = slot.dirtyBitmap;
   if (bitmap === null) return;
   const bit = gfn - slot.baseGfn;
@@ -85,8 +87,15 @@ const checkRegion = (kvm: Kvm, region: View<typeof kvmUserspaceMemoryRegion>): n
   return 0;
 };
 
-const newBitmap = (flags: number, npages: number): Uint32Array | null =>
-  (flags & KVM_MEM_LOG_DIRTY_PAGES) !== 0 ? new Uint32Array(Math.ceil(npages / 32)) : null;
+/** A bitmap where logging is on and goes to bitmaps; all dirty with KVM_DIRTY_LOG_INITIALLY_SET. */
+const newBitmap = (kvm: Kvm, flags: number, npages: number): Uint32Array | null => {
+  if ((flags & KVM_MEM_LOG_DIRTY_PAGES) === 0 || kvm.dirtyRingSize !== 0) return null;
+  const bitmap = new Uint32Array(Math.ceil(npages / 32));
+  if ((kvm.manualDirtyLogProtect & KVM_DIRTY_LOG_INITIALLY_SET) === 0) return bitmap;
+  bitmap.fill(0xffffffff);
+  if (npages % 32 !== 0) bitmap[bitmap.length - 1] = 2 ** (npages % 32) - 1;
+  return bitmap;
+};
 
 /** Replaces the slot of this id in the sorted array. */
 const install = (kvm: Kvm, id: number, slot: KvmMemorySlot | undefined): void => {
@@ -113,12 +122,14 @@ const changeOf = (old: KvmMemorySlot | undefined, region: View<typeof kvmUserspa
 };
 
 /**
- * __kvm_set_memory_region: creates, moves, changes or deletes a slot. `commit` is told what changed, after it did.
+ * __kvm_set_memory_region: creates, moves, changes or deletes a slot. `commit` is told what changed, after it did; `push` takes
+ * written pages while the VM has dirty rings.
  */
 export const kvmSetMemoryRegion = (
   kvm: Kvm,
   region: View<typeof kvmUserspaceMemoryRegion>,
   commit: (change: MemoryRegionChange) => void,
+  push: (slot: number, offset: number) => void = () => {},
 ): number => {
   const error = checkRegion(kvm, region);
   if (error !== 0) return error;
@@ -143,7 +154,8 @@ export const kvmSetMemoryRegion = (
     npages,
     userspaceAddr: Number(region.userspace_addr),
     flags: region.flags,
-    dirtyBitmap: keep ? old!.dirtyBitmap : newBitmap(region.flags, npages),
+    dirtyBitmap: keep ? old!.dirtyBitmap : newBitmap(kvm, region.flags, npages),
+    dirtyRing: (region.flags & KVM_MEM_LOG_DIRTY_PAGES) !== 0 && kvm.dirtyRingSize !== 0 ? push : null,
   };
   install(kvm, id, now);
   commit({ old, now });

@@ -83,6 +83,8 @@ export interface KvmMemorySlot {
   readonly flags: number;
   /** One bit a page, while KVM_MEM_LOG_DIRTY_PAGES is set. */
   readonly dirtyBitmap: Uint32Array | null;
+  /** Takes written pages while the VM has dirty rings. */
+  readonly dirtyRing: ((slot: number, offset: number) => void) | null;
 }
 
 /** struct kvm_queued_exception of an event that is to be, or has been, injected. */
@@ -188,6 +190,8 @@ export interface VmxCapabilities {
   readonly entry: number;
   readonly eptCaps: number;
   readonly vpidCaps: number;
+  /** Page-modification logging. */
+  readonly pml: boolean;
   /** TSC ticks = preemption-timer ticks << this. */
   readonly preemptionTimerShift: number;
   readonly cr0Fixed0: number;
@@ -202,6 +206,17 @@ export interface MsrFilterRange {
   readonly base: number;
   readonly nmsrs: number;
   readonly bitmap: Uint8Array;
+}
+
+/** struct kvm_dirty_ring; indices run on past the size. */
+export interface KvmDirtyRing {
+  /** Host address. */
+  readonly address: number;
+  /** Entries, a power of two. */
+  readonly size: number;
+  readonly softLimit: number;
+  dirtyIndex: number;
+  resetIndex: number;
 }
 
 /** struct kvm */
@@ -246,6 +261,10 @@ export interface Kvm {
   exitOnEmulationError: boolean;
   /** KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2. */
   manualDirtyLogProtect: number;
+  /** KVM_CAP_DIRTY_LOG_RING: bytes of each vCPU's ring, 0: bitmaps. */
+  dirtyRingSize: number;
+  /** The vCPU that entered KVM_RUN last. */
+  runningVcpu: KvmVcpu | null;
   /** KVM clock minus the host's clock, nanoseconds. */
   kvmclockOffset: number;
   /** Host TSC and KVM clock of the last master-clock update. */
@@ -476,6 +495,7 @@ export class KvmVcpu {
   emulate: object | null = null;
   /** State of the MMU; its own module knows the shape. */
   mmu: object | null = null;
+  dirtyRing: KvmDirtyRing | null = null;
 
   /** Results of kvmGetMsr; arguments of kvmSetMsr. */
   msrLo = 0;

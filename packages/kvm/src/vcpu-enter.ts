@@ -6,13 +6,14 @@ import { kvmApicAcceptEvents } from './irq/lapic-accept.ts';
 import { kvmCpuAcceptDmIntr, dmRequestForIrqInjection, injectPendingEvent, updateCr8Intercept } from './events.ts';
 import { kvmRipRead64 } from './cache-regs.ts';
 import { KVM_DEBUGREG_WONT_EXIT, loadGuestDebugRegs, syncDirtyDebugRegs } from './debug-regs.ts';
+import { kvmDirtyRingSoftFull } from './dirty-ring.ts';
 import { kvmLoadGuestFpu } from './fpu.ts';
 import { localIrqDisable, localIrqEnable } from './host/host-cpu.ts';
 import { kvmMmuReload } from './mmu/mmu.ts';
 import { kvmCheckRequest, KVM_REQ_EVENT, kvmMakeRequest, kvmRequestPending } from './requests.ts';
 import { serveRequests } from './serve-requests.ts';
 import { IN_GUEST_MODE, OUTSIDE_GUEST_MODE, type KvmVcpu } from './types.ts';
-import { KVM_MP_STATE_INIT_RECEIVED } from '@vm/kvm-run';
+import { KVM_EXIT_DIRTY_RING_FULL, KVM_MP_STATE_INIT_RECEIVED } from '@vm/kvm-run';
 import { vmxCancelInjection } from './vmx/complete.ts';
 import { vmxHandleExternalIntr } from './vmx/external-intr.ts';
 import { vmxHandleExit } from './vmx/handle-exit.ts';
@@ -62,6 +63,10 @@ const switchToGuest = (vcpu: KvmVcpu): void => {
 
 /** vcpu_enter_guest: 1 go on, 0 to userspace (kvm_run is filled), negative an error. */
 export const vcpuEnterGuest = (vcpu: KvmVcpu): number => {
+  if (vcpu.dirtyRing !== null && kvmDirtyRingSoftFull(vcpu.dirtyRing)) {
+    vcpu.run.exitReason = KVM_EXIT_DIRTY_RING_FULL;
+    return 0;
+  }
   if (kvmRequestPending(vcpu) && !serveRequests(vcpu)) return 0;
   const window = dmRequestForIrqInjection(vcpu) && kvmCpuAcceptDmIntr(vcpu);
   vcpu.reqImmediateExit = false;

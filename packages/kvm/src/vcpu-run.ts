@@ -104,6 +104,7 @@ export const kvmArchVcpuIoctlRun = (vcpu: KvmVcpu): number => {
   const { run, tracer } = vcpu;
   if (vcpu.kvm.vmDead || kvmTestRequest(KVM_REQ_VM_DEAD, vcpu)) return -EIO;
   vmxVcpuLoad(vcpu);
+  vcpu.kvm.runningVcpu = vcpu;
   if (vcpu.preemptedSince >= 0) kvmStealTimeResumed(vcpu);
   run.flags = 0;
   run.exitReason = KVM_EXIT_UNKNOWN;

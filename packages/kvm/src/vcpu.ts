@@ -5,6 +5,7 @@ import { kvmRegisterWrite, kvmRipWrite, kvmSetRflags } from './cache-regs.ts';
 import { kvmSynchronizeTsc } from './clock.ts';
 import { kvmFindCpuidEntry } from './cpuid.ts';
 import { kvmUpdateDr0123, kvmUpdateDr7 } from './debug-regs.ts';
+import { kvmDirtyRingAlloc, kvmDirtyRingFree } from './dirty-ring.ts';
 import { fpuInit } from './fpu.ts';
 import { irqchipInKernel } from './irq/irq.ts';
 import { kvmCreateLapic, kvmFreeLapic, kvmLapicReset } from './irq/lapic-state.ts';
@@ -79,6 +80,7 @@ export const kvmArchVcpuCreate = (kvm: Kvm, vcpuId: number, cpu: HostCpu): KvmVc
   const page = memory.allocPages(1);
   const run = new KvmRun(memory.u8.subarray(runAddress, runAddress + VCPU_MMAP_SIZE));
   const vcpu = new KvmVcpu({ kvm, vcpuId, vcpuIdx: kvm.vcpus.length, cpu, run, runAddress, page, ops: vcpuOps });
+  vcpu.dirtyRing = kvmDirtyRingAlloc(kvm);
   vmxVcpuCreate(vcpu);
   vmxVcpuLoad(vcpu);
   const inKernel = irqchipInKernel(kvm);
@@ -98,6 +100,7 @@ export const kvmArchVcpuCreate = (kvm: Kvm, vcpuId: number, cpu: HostCpu): KvmVc
 export const kvmArchVcpuDestroy = (vcpu: KvmVcpu): void => {
   const { memory, cpu } = vcpu;
   kvmFreeLapic(vcpu);
+  kvmDirtyRingFree(vcpu);
   if (cpu.fpuOwner === vcpu) cpu.fpuOwner = null;
   vmxVcpuFree(vcpu);
   memory.free(vcpu.page, 1);

@@ -1,10 +1,11 @@
 /** KVM_ENABLE_CAP on a VM (kvm_vm_ioctl_enable_cap): 0 or a negative errno. */
 
 import * as C from '@vm/kvm-run';
+import { kvmVmIoctlEnableDirtyLogRing } from '../dirty-ring.ts';
 import { kvmSetupEmptyIrqRouting } from '../irq/irq-routing.ts';
 import { irqchipInKernel } from '../irq/irq.ts';
 import type { Kvm } from '../types.ts';
-import { checkExtension, KVM_MAX_VCPU_IDS, KVM_VALID_DISABLED_EXITS, KVM_VALID_QUIRKS } from './extensions.ts';
+import { checkExtension, KVM_DIRTY_LOG_MANUAL_CAPS, KVM_MAX_VCPU_IDS, KVM_VALID_DISABLED_EXITS, KVM_VALID_QUIRKS } from './extensions.ts';
 
 type Enable = (kvm: Kvm, argument: number, argument64: bigint) => number;
 
@@ -56,7 +57,8 @@ const maxVcpuId: Enable = (kvm, argument) => {
 };
 
 const CAPABILITIES: ReadonlyMap<number, Enable> = new Map<number, Enable>([
-  [C.KVM_CAP_DISABLE_QUIRKS, bits(KVM_VALID_QUIRKS, (kvm, argument) => (kvm.disabledQuirks = argument))],
+  // The older of the two takes any bits.
+  [C.KVM_CAP_DISABLE_QUIRKS, bits(-1, (kvm, argument) => (kvm.disabledQuirks = argument))],
   [C.KVM_CAP_DISABLE_QUIRKS2, bits(KVM_VALID_QUIRKS, (kvm, argument) => (kvm.disabledQuirks = argument))],
   [C.KVM_CAP_SPLIT_IRQCHIP, splitIrqchip],
   [
@@ -79,8 +81,18 @@ const CAPABILITIES: ReadonlyMap<number, Enable> = new Map<number, Enable>([
   [C.KVM_CAP_MAX_VCPU_ID, maxVcpuId],
   [
     C.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
-    bits(C.KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, (kvm, argument) => (kvm.manualDirtyLogProtect = argument)),
+    (kvm, argument) => {
+      // Initially set counts with manual protection alone.
+      const enable = argument & C.KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+      if ((argument & ~(enable === 0 ? 0 : KVM_DIRTY_LOG_MANUAL_CAPS)) !== 0) return -C.EINVAL;
+      kvm.manualDirtyLogProtect = argument;
+      return 0;
+    },
   ],
+  [C.KVM_CAP_DIRTY_LOG_RING, kvmVmIoctlEnableDirtyLogRing],
+  [C.KVM_CAP_DIRTY_LOG_RING_ACQ_REL, kvmVmIoctlEnableDirtyLogRing],
+  // How long a halted vCPU is polled for is the host's own business here.
+  [C.KVM_CAP_HALT_POLL, () => 0],
 ]);
 
 export const kvmVmIoctlEnableCap = (kvm: Kvm, args: C.View<typeof C.kvmEnableCap>): number => {

@@ -1,6 +1,7 @@
 /** KVM_CHECK_EXTENSION: what each capability answers (kvm_vm_ioctl_check_extension). */
 
 import * as C from '@vm/kvm-run';
+import { KVM_DIRTY_RING_MAX_BYTES } from '../dirty-ring.ts';
 import { KVM_USER_MEM_SLOTS } from '../memslots.ts';
 import type { KvmGlobal } from '../types.ts';
 import { SECONDARY_EXEC_BUS_LOCK_DETECTION, SECONDARY_EXEC_NOTIFY_VM_EXITING } from '@vm/kvm-run/vmx';
@@ -11,6 +12,7 @@ export const KVM_MAX_IRQ_ROUTES = 4096;
 export const KVM_VALID_DISABLED_EXITS: number =
   C.KVM_X86_DISABLE_EXITS_MWAIT | C.KVM_X86_DISABLE_EXITS_HLT | C.KVM_X86_DISABLE_EXITS_PAUSE;
 export const KVM_VALID_QUIRKS = 0x7f;
+export const KVM_DIRTY_LOG_MANUAL_CAPS: number = C.KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | C.KVM_DIRTY_LOG_INITIALLY_SET;
 
 /** Capabilities that answer 1. */
 const PRESENT: ReadonlySet<number> = new Set([
@@ -73,6 +75,7 @@ const PRESENT: ReadonlySet<number> = new Set([
   C.KVM_CAP_STEAL_TIME,
   C.KVM_CAP_IOAPIC_POLARITY_IGNORED,
   C.KVM_CAP_COALESCED_PIO,
+  C.KVM_CAP_HALT_POLL,
 ]);
 
 /** Capabilities that answer a number. */
@@ -92,7 +95,9 @@ const VALUES: ReadonlyMap<number, number> = new Map([
   [C.KVM_CAP_SET_GUEST_DEBUG2, 0x1f0003],
   [C.KVM_CAP_XSAVE2, 4096],
   [C.KVM_CAP_EXIT_HYPERCALL, 1 << C.KVM_HC_MAP_GPA_RANGE],
-  [C.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, C.KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE],
+  [C.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_CAPS],
+  [C.KVM_CAP_DIRTY_LOG_RING, KVM_DIRTY_RING_MAX_BYTES],
+  [C.KVM_CAP_DIRTY_LOG_RING_ACQ_REL, KVM_DIRTY_RING_MAX_BYTES],
 ]);
 
 /** Capabilities that the processor decides about. */

@@ -62,8 +62,8 @@ const table: ReadonlyMap<number, Handler<KvmVcpu>> = tableOf<KvmVcpu>([
   bytes(P.KVM_SET_LAPIC, P.kvmLapicState.size, setLapic),
   reads(P.KVM_INTERRUPT, P.kvmInterrupt, V.interrupt),
   value(P.KVM_NMI, V.nmi),
-  // There is no system-management mode.
-  value(P.KVM_SMI, () => -P.EINVAL),
+  // There is no system-management mode: as a kernel without CONFIG_KVM_SMM answers.
+  value(P.KVM_SMI, () => -P.ENOTTY),
   writes(P.KVM_GET_MP_STATE, P.kvmMpState, V.getMpState),
   reads(P.KVM_SET_MP_STATE, P.kvmMpState, V.setMpState),
   writes(P.KVM_GET_VCPU_EVENTS, P.kvmVcpuEvents, (vcpu, events) => getVcpuEvents(vcpu, events)),
@@ -111,8 +111,12 @@ class VcpuFile implements P.KvmFile {
 
   mmap(length: number, offset = 0): Uint8Array<SharedArrayBuffer> | number {
     if (!this.#open) return -P.EBADF;
-    const { memory, runAddress } = this.#vcpu;
-    if (!(length > 0) || offset < 0 || offset % P.PAGE_SIZE !== 0 || offset + length > P.VCPU_MMAP_SIZE) return -P.EINVAL;
+    const { memory, runAddress, dirtyRing, kvm } = this.#vcpu;
+    if (!(length > 0) || offset < 0 || offset % P.PAGE_SIZE !== 0) return -P.EINVAL;
+    const ring = offset - P.KVM_DIRTY_LOG_PAGE_OFFSET * P.PAGE_SIZE;
+    if (dirtyRing !== null && ring >= 0 && ring + length <= kvm.dirtyRingSize)
+      return memory.u8.subarray(dirtyRing.address + ring, dirtyRing.address + ring + length);
+    if (offset + length > P.VCPU_MMAP_SIZE) return -P.EINVAL;
     return memory.u8.subarray(runAddress + offset, runAddress + offset + length);
   }
 

@@ -62,12 +62,11 @@ export const setCpuid = (vcpu: KvmVcpu, argument: Uint8Array): number => {
   return setEntries(vcpu, entries);
 };
 
-/** Writes CPUID entries to userspace's structure: -E2BIG when it has room for fewer. */
+/** Writes CPUID entries to userspace's structure: -E2BIG when it has room for fewer, and nothing is written. */
 export const putCpuid = (entries: readonly CpuidEntry[], argument: Uint8Array): number => {
   const header = P.view(P.kvmCpuid2, argument);
-  const room = header.nent;
+  if (header.nent < entries.length) return -P.E2BIG;
   header.nent = entries.length;
-  if (room < entries.length) return -P.E2BIG;
   const size = P.kvmCpuidEntry2.size;
   if (argument.length < P.kvmCpuid2.size + entries.length * size) return -P.EFAULT;
   entries.forEach((entry, i) => {

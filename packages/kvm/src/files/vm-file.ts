@@ -3,6 +3,7 @@
 import * as P from '@vm/kvm-run';
 import { kvmVmIoctlGetClock, kvmVmIoctlSetClock } from '../clock.ts';
 import { kvmVmIoctlClearDirtyLog, kvmVmIoctlGetDirtyLog } from '../dirty-log.ts';
+import { kvmDirtyRingPush, kvmVmIoctlResetDirtyPages } from '../dirty-ring.ts';
 import { kvmCreateIrqchip, irqchipInKernel, picInKernel } from '../irq/irq.ts';
 import { kvmSendUserspaceMsi, kvmSetIrqRouting, kvmVmIoctlIrqLine } from '../irq/irq-routing.ts';
 import { kvmCreatePit, kvmGetPit, kvmPitSetReinject, kvmSetPit } from '../irq/i8254.ts';
@@ -40,9 +41,9 @@ const setUserMemoryRegion = (vm: VmState, region: P.View<typeof P.kvmUserspaceMe
   const { kvm } = vm;
   return kvmSetMemoryRegion(kvm, region, (change) => {
     kvmArchCommitMemoryRegion(kvm, change);
-    const logged = (change.old?.dirtyBitmap ?? null) !== null || (change.now?.dirtyBitmap ?? null) !== null;
+    const logged = (((change.old?.flags ?? 0) | (change.now?.flags ?? 0)) & P.KVM_MEM_LOG_DIRTY_PAGES) !== 0;
     if (logged) for (const vcpu of kvm.vcpus) kvmMakeRequest(KVM_REQ_UPDATE_CPU_DIRTY_LOGGING, vcpu);
-  });
+  }, (slot, offset) => kvmDirtyRingPush(kvm, slot, offset));
 };
 
 const createIrqchip = ({ kvm }: VmState): number => {
@@ -188,6 +189,7 @@ const table: ReadonlyMap<number, Handler<VmState>> = tableOf<VmState>([
   value(P.KVM_SET_BOOT_CPU_ID, setBootCpuId),
   reads(P.KVM_SET_CLOCK, P.kvmClockData, (vm, data) => kvmVmIoctlSetClock(vm.kvm, data)),
   writes(P.KVM_GET_CLOCK, P.kvmClockData, (vm, data) => kvmVmIoctlGetClock(vm.kvm, data)),
+  value(P.KVM_RESET_DIRTY_RINGS, ({ kvm }) => kvmVmIoctlResetDirtyPages(kvm)),
   value(P.KVM_SET_TSC_KHZ, setTscKhz),
   value(P.KVM_GET_TSC_KHZ, ({ kvm }) => kvm.defaultTscKhz),
   reads(P.KVM_X86_SET_MSR_FILTER, P.kvmMsrFilter, (vm, filter) => kvmVmIoctlSetMsrFilter(vm.kvm, filter)),

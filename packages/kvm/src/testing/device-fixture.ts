@@ -96,7 +96,7 @@ export function fixture(options: { readonly vcpus?: number; readonly megabytes?:
     advance: (ticks) => advance(processor, hrtimers, ticks),
     addSlot: (baseGfn, npages, flags = 0, align = 1) => {
       const userspaceAddr = memory.allocPages(npages, align);
-      const slot = { id: kvm.memslots.length, asId: 0, baseGfn, npages, userspaceAddr, flags, dirtyBitmap: bitmap(flags, npages) };
+      const slot = { id: kvm.memslots.length, asId: 0, baseGfn, npages, userspaceAddr, flags, dirtyBitmap: bitmap(flags, npages), dirtyRing: null };
       kvm.memslots = [...kvm.memslots, slot].sort((a, b) => a.baseGfn - b.baseGfn);
       return slot;
     },

@@ -105,11 +105,13 @@ export const setupVmcsConfig = (processor: V.Processor): VmxCapabilities => {
   const cpuBased = adjust(processor, CPU);
   const eptCaps = processor.rdmsr(V.MSR_IA32_VMX_EPT_VPID_CAP);
   const vpidCaps = processor.high;
+  const secondary = adjust(processor, SECONDARY);
   return {
     revision: processor.rdmsr(V.MSR_IA32_VMX_BASIC) & 0x7fffffff,
     pinBased: adjust(processor, PIN),
     cpuBased,
-    secondary: adjust(processor, SECONDARY),
+    secondary,
+    pml: (secondary & V.SECONDARY_EXEC_ENABLE_PML) !== 0,
     exit: adjust(processor, EXIT),
     entry: (adjust(processor, ENTRY) & ~V.VM_ENTRY_IA32E_MODE) >>> 0,
     eptCaps,

@@ -3,6 +3,7 @@
  * become dirty to a page of 512 entries, from the last to the first.
  */
 
+import { KVM_MEM_LOG_DIRTY_PAGES } from '@vm/kvm-run';
 import { GUEST_PML_INDEX, PML_ADDRESS, SECONDARY_EXEC_ENABLE_PML } from '@vm/kvm-run/vmx';
 import { markPageDirty } from '../memslots.ts';
 import type { KvmVcpu } from '../types.ts';
@@ -29,7 +30,7 @@ export const vmxFlushPmlBuffer = (vcpu: KvmVcpu): void => {
 /** vmx_update_cpu_dirty_logging: on while any slot is logged. */
 export const vmxUpdateCpuDirtyLogging = (vcpu: KvmVcpu): void => {
   if ((vcpu.kvm.global.vmx.secondary & SECONDARY_EXEC_ENABLE_PML) === 0) return;
-  const logging = vcpu.kvm.memslots.some((slot) => slot.dirtyBitmap !== null);
+  const logging = vcpu.kvm.memslots.some((slot) => (slot.flags & KVM_MEM_LOG_DIRTY_PAGES) !== 0);
   if (logging) {
     if (vcpu.pmlAddress === 0) vcpu.pmlAddress = vcpu.memory.allocPages(1);
     vcpu.processor.vmwrite(PML_ADDRESS, vcpu.pmlAddress, 0);
