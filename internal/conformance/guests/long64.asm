@@ -588,3 +588,9 @@ lower_tpr_to_interrupt:
 .next:  cmp     dword [DATA], 0
         je      .next
         done
+set_xapic:
+        mov     ecx, 0x1b
+        rdmsr
+        and     eax, ~0x400
+        wrmsr
+        done

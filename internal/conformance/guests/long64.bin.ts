@@ -33,8 +33,8 @@ export const long64: GuestImage = {
     'Ax0g8wuYIAAMC4NYcAADHSDzAPBQ8L5vTr/rkbAAAADzINAAwAAA8wuQ8IAAC4/wEAADHSDzC5MAgAALoBAAAAuABF' +
     'AAAPMOb06/65GwAAAA8yDQAMAAAPMLkPCAAAuP8BAAAx0g8wuT4IAAC4CwAAADHSDzC5MggAALhAAAAAMdIPMLk4CA' +
     'AAuEANAwAx0g8w+4M8JQDwAAAAdPbm9Ov+uRsAAAAPMub06/65776t3g8y5vTr/rsAADAAiUsgiUsk5vTr/rkbAAAA' +
-    'DzINAAwAAA8wuQ8IAAC4/wEAADHSDzC7BQAAAEQPIsO5PwgAALhAAAAAMdIPMPsx20QPIsODPCUA8AAAAHT25vTr/g' +
-    '==',
+    'DzINAAwAAA8wuQ8IAAC4/wEAADHSDzC7BQAAAEQPIsO5PwgAALhAAAAAMdIPMPsx20QPIsODPCUA8AAAAHT25vTr/r' +
+    'kbAAAADzIl//v//w8w5vTr/g==',
   symbols: {
     'faults': 0x8000,
     'exit_ud': 0x8100,
@@ -278,5 +278,6 @@ export const long64: GuestImage = {
     'mmio_twice': 0x87d5,
     'lower_tpr_to_interrupt': 0x87e4,
     'lower_tpr_to_interrupt.next': 0x881e,
+    'set_xapic': 0x882c,
   },
 };

@@ -56,8 +56,9 @@ export const storeSyncRegs = (vcpu: KvmVcpu): void => {
   }
 };
 
-/** No unknown bits in kvm_valid_regs, whose halves are read without a bigint. */
+/** No unknown bits in kvm_valid_regs and kvm_dirty_regs, whose halves are read without a bigint. */
 export const syncFieldsValid = (vcpu: KvmVcpu): boolean => {
   const at = (vcpu.runAddress + VALID_REGS) >>> 2;
-  return (vcpu.u32[at]! & ~7) === 0 && vcpu.u32[at + 1] === 0;
+  const { u32 } = vcpu;
+  return ((u32[at]! | u32[at + 2]!) & ~7) === 0 && (u32[at + 1]! | u32[at + 3]!) === 0;
 };
