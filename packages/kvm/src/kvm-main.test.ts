@@ -181,7 +181,7 @@ describe('errors of vCPU files', () => {
     ['an interrupt vector too large', P.KVM_INTERRUPT, Uint8Array.of(0, 1, 0, 0), -P.EINVAL],
     ['an unknown state', P.KVM_SET_MP_STATE, Uint8Array.of(77, 0, 0, 0), -P.EINVAL],
     ['a halt without local APIC', P.KVM_SET_MP_STATE, Uint8Array.of(3, 0, 0, 0), -P.EINVAL],
-    ['an SMI', P.KVM_SMI, 0, -P.EINVAL],
+    ['an SMI', P.KVM_SMI, 0, -P.ENOTTY],
     ['a TSC frequency that cannot be', P.KVM_SET_TSC_KHZ, 12345, -P.EINVAL],
     ['clock control without clock', P.KVM_KVMCLOCK_CTRL, 0, -P.EINVAL],
   ])('%s', (_name, code, argument, result) => {
