@@ -39,9 +39,23 @@ const signalExit = (vcpu: KvmVcpu): number => {
   return -EINTR;
 };
 
+/** Rounds after which the guest must have executed something. */
+const ROUNDS_WITHOUT_PROGRESS = 0x4000;
+
+/**
+ * Where time counts instructions, a guest that leaves again and again before its first one would never see a tick: the
+ * rounds are the tick then, and KVM_RUN comes back with -EINTR.
+ */
+const stalled = (vcpu: KvmVcpu, since: number): boolean => vcpu.processor.deterministic && vcpu.processor.instructionCount() === since;
+
 /** vcpu_run: 0 to userspace with kvm_run filled, or a negative errno. */
 export const vcpuRun = (vcpu: KvmVcpu): number => {
-  for (;;) {
+  let executed = -1;
+  for (let round = 1; ; round++) {
+    if (round % ROUNDS_WITHOUT_PROGRESS === 0) {
+      if (stalled(vcpu, executed)) return signalExit(vcpu);
+      executed = vcpu.processor.instructionCount();
+    }
     const result = kvmVcpuRunning(vcpu) ? vcpuEnterGuest(vcpu) : vcpuBlock(vcpu);
     if (result <= 0) {
       if (result === -EINTR) vcpu.run.exitReason = KVM_EXIT_INTR;
