@@ -2,7 +2,7 @@
  * Translated code and the pages it came from: a write to code bytes ends the traces made from them (layout.ts,
  * PAGE_TRACES; record.ts, TRACE_*).
  */
-import { HOST_PAGES, PAGE_FLAGS, PAGE_TRACES, TLB, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_SET_SIZE, TLB_WRITE } from "../src/state/layout";
+import { HOST_PAGES, PAGE_FLAGS, PAGE_TRACES, TLB, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_SETS, TLB_SET_SIZE, TLB_WRITE } from "../src/state/layout";
 import {
   REC_HANDLER, REC_SIZE, TRACE_BYTES, TRACE_HASH_SLOT, TRACE_HEADER_SIZE, TRACE_HOST, TRACE_HOST2, TRACE_NEXT, TRACE_RECORDS,
 } from "../src/state/record";
@@ -73,7 +73,7 @@ export function protectCode(host: usize): void {
   const flag = <usize>load<u32>(cpu + PAGE_FLAGS) + page;
   if (load<u8>(flag) & PAGE_HAS_CODE) return;
   store<u8>(flag, load<u8>(flag) | PAGE_HAS_CODE);
-  for (let set = 0; set < 3; set++) {
+  for (let set = 0; set < TLB_SETS; set++) {
     const table = cpu + TLB + <usize>(set * TLB_SET_SIZE) + TLB_WRITE;
     for (let entry = table; entry < table + TLB_ENTRIES * TLB_ENTRY_SIZE; entry += TLB_ENTRY_SIZE) {
       const tag = load<i64>(entry);

@@ -1,9 +1,9 @@
 /** The modes that the rest of the processor asks for, derived from CR0, CR4, EFER, RFLAGS, CS and SS. */
 import {
-  AVX_BLOCKED, CODE_MODE, CPL, CR0, CR4, CS, LONG_MODE, MSR_EFER, REAL_MODE, RFLAGS_REST, SS, SSE_BLOCKED, STACK_MASK, TLB,
+  AVX_BLOCKED, CODE_MODE, CPL, CR0, CR4, CS, LONG_MODE, MSR_EFER, REAL_MODE, RFLAGS_REST, SS, SSE_BLOCKED, STACK_HIGH, STACK_LOW, STACK_MASK, TLB,
   TLB_SET, TLB_SET_SIZE, X87_BLOCKED, XCR0,
 } from "../src/state/layout";
-import { cpu, get32, get64, segAttr, set32, set64 } from "./cpu";
+import { cpu, get32, get64, segAttr, segLimit, set32, set64 } from "./cpu";
 import { FLAG_BIT_AC, FLAG_BIT_VM } from "./flags";
 
 export const CR0_PE = 0x1;
@@ -62,8 +62,18 @@ export function updateMode(): void {
   set32(CODE_MODE, code);
   set32(CPL, cpl);
   set64(STACK_MASK, code == 2 ? -1 : ss & ATTR_DB ? 0xffffffff : 0xffff);
+  updateStackRange(ss);
   updateBlocked();
   updateTlbSet();
+}
+
+/** The offsets that SS allows (SDM vol. 3A, 6.3: an expand-down segment lies above its limit). */
+function updateStackRange(ss: i32): void {
+  const limit = <i64><u32>segLimit(SS);
+  const down = (ss & 0x1c) == 0x14;
+  const unusable = (ss & ATTR_UNUSABLE) != 0;
+  set64(STACK_LOW, unusable ? 1 : down ? limit + 1 : 0);
+  set64(STACK_HIGH, unusable ? 0 : !down ? limit : ss & ATTR_DB ? 0xffffffff : 0xffff);
 }
 
 /** Which vector SSE, x87 and AVX instructions raise at once (SDM vol. 2A, 2.4 and 2.5, and vol. 1, 8.3.1). */
@@ -80,7 +90,7 @@ function updateBlocked(): void {
 /** Chooses the TLB set; alone enough after a change of RFLAGS.AC. */
 export function updateTlbSet(): void {
   let set = 0;
-  if (get32(CPL) == 3) set = 2;
+  if (get32(CPL) == 3) set = get32(RFLAGS_REST) & FLAG_BIT_AC && get32(CR0) & CR0_AM ? 3 : 2;
   else if (get32(CR4) & CR4_SMAP && get32(RFLAGS_REST) & FLAG_BIT_AC) set = 1;
   set32(TLB_SET, <i32>cpu + TLB + set * TLB_SET_SIZE);
 }

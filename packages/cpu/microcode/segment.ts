@@ -113,7 +113,7 @@ export function op_push_seg(rec: usize): i32 {
 export function op_pop_seg(rec: usize): i32 {
   const size = operandSize(rec);
   openStack();
-  const selector = <i32>peek(2, 0);
+  const selector = <i32>peek(size, 0) & 0xffff;
   if (stackFault) return ST_FAULT;
   const seg = load<i32>(rec + REC_P1);
   skip(size);

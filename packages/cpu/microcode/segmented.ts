@@ -1,11 +1,12 @@
 /** Segmented addresses: limits and rights of legacy modes, and the address record (SDM vol. 3A, 4.3 to 4.5). */
 import { EA, FS, SS, ST_FAULT, ST_NEXT } from "../src/state/layout";
 import {
-  PREFIX_ADDRSIZE_SHIFT, REC_BASE, REC_DISP, REC_INDEX_REG, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
+  PREFIX_ADDRSIZE_SHIFT, REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
 } from "../src/state/record";
 import { segAttr, segBase, segLimit, set64 } from "./cpu";
 import { raiseError, VECTOR_GP, VECTOR_SS } from "./event";
 import { ATTR_DB, ATTR_UNUSABLE, in64BitMode, inRealOrV86, isCanonical } from "./mode";
+import { wait } from "./x87/stack";
 
 /** Not zero when the last linear() failed: #GP(0) or #SS(0) is pending. */
 export let segmentFault: i32 = 0;
@@ -64,9 +65,11 @@ export function effectiveAddress(rec: usize): i64 {
 
 /**
  * The address record: stores at EA the linear address of the following instruction's memory operand. P1 is the
- * segment's number, P2 the access size in bytes, P3 not zero for a write.
+ * segment's number, P2 the access size in bytes, P3 not zero for a write, the immediate 1 for a waiting x87 instruction.
  */
 export function op_address(rec: usize): i32 {
+  // What an x87 instruction waits for comes before its operand.
+  if (load<i32>(rec + REC_IMM) != 0 && wait() != ST_NEXT) return ST_FAULT;
   const write = load<i32>(rec + REC_P3) != 0;
   // Operands without a size (INVLPG, XSAVE) are checked by their first byte.
   const size = max<i32>(load<i32>(rec + REC_P2), 1);

@@ -5,7 +5,7 @@ import { get64, getGpr, setGpr } from "./cpu";
 import { ud } from "./event";
 import { in64BitMode } from "./mode";
 import { operandSize } from "./operand";
-import { commitStack, openStack, peek, pop, push, skip, stackFault, stackPointer } from "./stack";
+import { commitStack, openStack, peek, pop, probeTop, push, skip, stackFault, stackPointer } from "./stack";
 
 const SP = 4;
 const BP = 5;
@@ -63,16 +63,9 @@ export function op_enter(rec: usize): i32 {
   }
   if (level > 0 && !push(size, frame)) return ST_FAULT;
   skip(-(imm & 0xffff));
-  // The last byte of the frame must be writable (SDM vol. 2, ENTER): read it, which finds the stack's end.
-  const kept = peek(size, 0);
-  if (stackFault || !writeBack(size, kept)) return ST_FAULT;
+  // What the stack pointer points at must be writable (SDM vol. 2A, ENTER).
+  if (!probeTop(size)) return ST_FAULT;
   commitStack();
   setSized(BP, size, mask == 0xffff && size == 4 ? frame & 0xffffffff : frame);
   return ST_NEXT;
-}
-
-/** Writes the word at the stack's top as it is. */
-function writeBack(size: i32, value: i64): bool {
-  skip(size);
-  return push(size, value);
 }

@@ -5,7 +5,7 @@
 import { CPL, RSP, SS, STACK_MASK } from "../src/state/layout";
 import { get32, get64, segAttr, segBase, segLimit, set64 } from "./cpu";
 import { raiseError, VECTOR_SS } from "./event";
-import { fault, readAs, systemSet, userSet, writeAs } from "./mmu";
+import { fault, probeWrite, readAs, systemSet, userSet, writeAs } from "./mmu";
 import { ATTR_UNUSABLE, in64BitMode, isCanonical } from "./mode";
 import { withinLimit } from "./segmented";
 import { currentSet } from "./tlb";
@@ -95,6 +95,14 @@ export function peek(size: i32, skip: i64): i64 {
   else value = readAs<i64>(stackSet, address);
   stackFault = fault;
   return value;
+}
+
+/** Whether `size` bytes at the frame's stack pointer can be written; false: an event is pending. */
+export function probeTop(size: i32): bool {
+  const address = stackLinear(stackPointer & stackMask, size);
+  if (stackFault) return false;
+  stackFault = i32(!probeWrite(stackSet, address, size));
+  return stackFault == 0;
 }
 
 /** Pops `size` bytes, zero-extended; check stackFault. */

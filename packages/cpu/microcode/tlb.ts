@@ -4,12 +4,12 @@
  */
 import {
   BOUNCE, BOUNCE_HOST1, BOUNCE_HOST2, BOUNCE_SIZE, BOUNCE_SPLIT, CODE_MODE, CURRENT_RECORD, LONG_MODE, RBP, RSP, SEG, SEG_SIZE, TLB,
-  TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_READ, TLB_SET, TLB_SET_SIZE, TLB_WRITE,
+  TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_READ, TLB_SET, TLB_SETS, TLB_SET_SIZE, TLB_WRITE,
 } from "../src/state/layout";
 import { REC_BASE, REC_SEG } from "../src/state/record";
 import { invalidateCode } from "./code";
 import { cpu, get32, get64, set32 } from "./cpu";
-import { gp0, raiseError, raiseExit, ud, VECTOR_SS } from "./event";
+import { gp0, raiseError, raiseExit, ud, VECTOR_AC, VECTOR_SS } from "./event";
 import { hasCode, isRam } from "./memory";
 import { isCanonical } from "./mode";
 import { ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, flushWalkCache, pageShift, translate } from "./paging";
@@ -43,7 +43,7 @@ export function setApicAccessPage(page: i64): void {
 /** Forgets all linear translations. */
 export function flushTlb(): void {
   if (journalCount > TLB_JOURNAL_ENTRIES) {
-    memory.fill(cpu + TLB, 0xff, TLB_SET_SIZE * 3);
+    memory.fill(cpu + TLB, 0xff, TLB_SET_SIZE * TLB_SETS);
   } else {
     const end = cpu + TLB_JOURNAL + (<usize>journalCount << 2);
     for (let at = cpu + TLB_JOURNAL; at < end; at += 4) store<i64>(<usize>load<u32>(at), EMPTY);
@@ -56,7 +56,7 @@ export function flushTlb(): void {
 /** Forgets the translation of one page (INVLPG), all of it when it is a large one. */
 export function flushTlbPage(linear: i64): void {
   const page = linear & ~0xfff;
-  for (let set = 0; set < 3; set++) {
+  for (let set = 0; set < TLB_SETS; set++) {
     const entry = cpu + TLB + <usize>(set * TLB_SET_SIZE) + slotOffset(linear);
     clearIf(entry + TLB_READ, page);
     clearIf(entry + TLB_WRITE, page);
@@ -73,7 +73,7 @@ function clearIf(entry: usize, tag: i64): void {
 }
 
 function flushLarge(linear: i64): void {
-  const end = cpu + TLB + TLB_SET_SIZE * 3;
+  const end = cpu + TLB + TLB_SET_SIZE * TLB_SETS;
   for (let entry = cpu + TLB; entry < end; entry += TLB_ENTRY_SIZE) {
     const tag = load<i64>(entry);
     if (tag == EMPTY) continue;
@@ -111,6 +111,25 @@ export function userSet(): usize {
   return cpu + TLB + TLB_SET_SIZE * 2;
 }
 
+/** The user's set while accesses must be aligned (CR0.AM, RFLAGS.AC): data do not get into it. */
+// @ts-ignore: decorator
+@inline
+function checksAlignment(set: usize): bool {
+  return set == cpu + TLB + TLB_SET_SIZE * 3;
+}
+
+/** #AC(0) for an operand of 2, 4, 8, 10 or more bytes that is not aligned (SDM vol. 3A, table 7-7). */
+function misaligned(linear: i64, size: i32): bool {
+  let alignment: i64 = size & (size - 1) ? 1 : size;
+  if (size == 10) alignment = 8;
+  // The x87 environment and state, of 32 and 16-bit format.
+  else if (size == 28 || size == 108) alignment = 4;
+  else if (size == 14 || size == 94) alignment = 2;
+  if ((linear & (alignment - 1)) == 0) return false;
+  raiseError(VECTOR_AC, 0);
+  return true;
+}
+
 // @ts-ignore: decorator
 @inline
 export function currentSet(): usize {
@@ -134,7 +153,7 @@ function resolve(set: usize, linear: i64, access: i32): usize {
   const entry = set + slotOffset(linear);
   if (access & ACCESS_FETCH) {
     enter(entry + TLB_EXECUTE, linear, host);
-  } else {
+  } else if (!checksAlignment(set)) {
     enter(entry + TLB_READ, linear, host);
     if (access & ACCESS_WRITE && !hasCode(host)) enter(entry + TLB_WRITE, linear, host);
   }
@@ -186,6 +205,7 @@ function nonCanonical(linear: i64): usize {
 export function readMissIn(set: usize, linear: i64, size: i32): usize {
   const last = linear + size - 1;
   if (!isCanonical(linear) || !isCanonical(last)) return nonCanonical(linear);
+  if (checksAlignment(set) && misaligned(linear, size)) return 0;
   const host = lookup(set, TLB_READ, linear, ACCESS_READ);
   if (host == 0) return 0;
   if (((linear ^ last) & ~0xfff) == 0 && host != NO_RAM) return host;
@@ -211,6 +231,7 @@ export function writeMissIn(set: usize, linear: i64, size: i32): usize {
   set32(BOUNCE_SIZE, 0);
   const last = linear + size - 1;
   if (!isCanonical(linear) || !isCanonical(last)) return nonCanonical(linear);
+  if (checksAlignment(set) && misaligned(linear, size)) return 0;
   const host = lookup(set, TLB_WRITE, linear, ACCESS_WRITE);
   if (host == 0) return 0;
   const crosses = ((linear ^ last) & ~0xfff) != 0;

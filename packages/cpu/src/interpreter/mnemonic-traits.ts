@@ -7,7 +7,7 @@ import { SEMANTICS } from '../semantics/registry.ts';
 const ENDS = 1;
 /** The trace ends if the first operand is a segment or control register. */
 const ENDS_IF_SPECIAL = 2;
-/** LEA: only the sum of the address is wanted. */
+/** LEA, NOP, PREFETCH: only the sum of the address is wanted, if anything. */
 const SUM_ONLY = 4;
 /** The first operand is only read. */
 const READS_FIRST = 8;
@@ -17,6 +17,8 @@ const ENTER = 32;
 /** IN, OUT: the size of the data register counts, not the operand size. */
 const PORT_IN = 64;
 const PORT_OUT = 128;
+const NO_WAIT = 256;
+const POP = 512;
 
 /** LOOP and its kin go on when they are not taken, as conditional jumps do. */
 const COUNTED = new Set(['loop', 'loope', 'loopne', 'jcxz', 'jecxz', 'jrcxz']);
@@ -37,9 +39,11 @@ function traitsOf(name: string): number {
   if (name === 'jmp' || name === 'call' || name === 'ret') traits |= ENDS;
   else if (name === 'mov' || name === 'pop') traits |= ENDS_IF_SPECIAL;
   else if (!SEMANTICS.has(name) && !COUNTED.has(name) && name !== 'lea' && !CONTINUES.has(name) && !CONTINUES_PATTERN.test(name)) traits |= ENDS;
-  if (name === 'lea') traits |= SUM_ONLY;
+  if (name === 'lea' || name === 'nop' || name.startsWith('prefetch')) traits |= SUM_ONLY;
   if (READS_FIRST_PATTERN.test(name)) traits |= READS_FIRST;
   if (name.startsWith('f')) traits |= X87;
+  if (/^(fn|fx)/.test(name)) traits |= NO_WAIT;
+  if (name === 'pop') traits |= POP;
   if (name === 'enter') traits |= ENTER;
   if (name === 'in') traits |= PORT_IN;
   if (name === 'out') traits |= PORT_OUT;
@@ -49,7 +53,7 @@ function traitsOf(name: string): number {
 const STRING = /^(?:movs|stos|lods|scas|cmps|ins|outs)([bwdq])(?:_string)?$/;
 const ELEMENT: Readonly<Record<string, number>> = { b: 1, w: 2, d: 4, q: 8 };
 
-const TRAITS: Uint8Array = Uint8Array.from(MNEMONICS, traitsOf);
+const TRAITS: Uint16Array = Uint16Array.from(MNEMONICS, traitsOf);
 /** Element size of string instructions, 0 for others. `movsd` and `cmpsd` without suffix are SSE2's. */
 const ELEMENT_SIZE: Uint8Array = Uint8Array.from(MNEMONICS, (name) =>
   name === 'movsd' || name === 'cmpsd' ? 0 : (ELEMENT[STRING.exec(name)?.[1] ?? ''] ?? 0));
@@ -72,6 +76,16 @@ export function readsFirst(ins: Instruction): boolean {
 
 export function isX87(ins: Instruction): boolean {
   return (TRAITS[ins.mnemonic]! & X87) !== 0;
+}
+
+/** x87 instructions that first wait: all but FNSTCW and its kin (SDM vol. 1, 8.7.3), FNINIT aside. */
+export function waitsForX87(ins: Instruction): boolean {
+  return (TRAITS[ins.mnemonic]! & (X87 | NO_WAIT)) === X87;
+}
+
+/** POP: an address with the stack pointer in it is that after the increment (SDM vol. 2B, POP). */
+export function isPop(ins: Instruction): boolean {
+  return (TRAITS[ins.mnemonic]! & POP) !== 0;
 }
 
 export function isEnter(ins: Instruction): boolean {

@@ -21,7 +21,7 @@ import { PREFIX_LINKABLE } from './generate.ts';
 import {
   HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_EXIT_TRACE, HANDLER_GOTO, HANDLER_TOO_LONG, HANDLER_UNDEFINED, handlerKey, semanticName,
 } from './handlers.ts';
-import { elementSize, endsTrace, isEnter, isX87, readsFirst, wantsSumOnly } from './mnemonic-traits.ts';
+import { elementSize, endsTrace, isEnter, isPop, isX87, readsFirst, waitsForX87, wantsSumOnly } from './mnemonic-traits.ts';
 import type { TraceArena } from './trace-arena.ts';
 
 /** Instructions in a trace at the most; record indices are bytes. */
@@ -30,6 +30,7 @@ const LONGEST_TRACE = 48;
 const LONGEST_RECORDS = 2 * LONGEST_TRACE + 3;
 const MODES = [16, 32, 64] as const;
 const FS = 4;
+const RSP = 4;
 const POINTER_PLACES = [REC_P1, REC_P2, REC_P3, REC_IMM] as const;
 
 export interface TranslatorHost {
@@ -230,6 +231,8 @@ export class Translator {
     this.#set(record, REC_P1, ins.memSegment);
     this.#set(record, REC_P2, memory.size);
     this.#set(record, REC_P3, ins.operands[0] === memory && !readsFirst(ins) ? 1 : 0);
+    if (waitsForX87(ins)) this.#setImmediate(record, 1);
+    if (isPop(ins) && ins.memBase === RSP) ins.dispLo += ins.operandSize;
     this.#setSum(record, offset, this.#area + ZERO);
     return record + REC_SIZE;
   }

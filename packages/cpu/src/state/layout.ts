@@ -45,7 +45,7 @@ export const RFLAGS_REST = 0x0c0;
 export const CODE_MODE = 0x0c4;
 /** i32: current privilege level. */
 export const CPL = 0x0c8;
-/** i32: host address of the current TLB set (supervisor, supervisor with AC set under SMAP, or user). */
+/** i32: host address of the current TLB set (supervisor, supervisor with AC set under SMAP, user, or user with alignment checks). */
 export const TLB_SET = 0x0cc;
 /** i32: 1 in long mode (EFER.LMA). */
 export const LONG_MODE = 0x0d0;
@@ -53,6 +53,9 @@ export const LONG_MODE = 0x0d0;
 export const REAL_MODE = 0x0d4;
 /** i64: mask on the stack pointer: 0xffff, 0xffffffff or all ones, from SS.B and the code mode. */
 export const STACK_MASK = 0x0d8;
+/** i64 each: least and greatest offset in the stack segment, in legacy modes; empty (1, 0) where there is none. */
+export const STACK_LOW = 0x0e0;
+export const STACK_HIGH = 0x0e8;
 
 // ---- segments, in VMX order; each 32 bytes
 export const SEG = 0x100;
@@ -222,7 +225,8 @@ export const VMX_AREA = 0x908;
 export const CPUID_TABLE = 0x1000; // entries of 32 bytes: leaf, subleaf, flags (1: subleaf significant), pad, eax, ebx, ecx, edx
 export const CPUID_COUNT = 0x1ffc; // i32
 
-// ---- TLB: three sets (0 supervisor, 1 supervisor with AC under SMAP, 2 user) of three tables (read, write, execute)
+// ---- TLB: sets (0 supervisor, 1 supervisor with AC under SMAP, 2 user, 3 user with alignment checks: no data in it, so that
+// ---- each access comes to the slow path) of three tables (read, write, execute)
 export const TLB = 0x2000;
 export const TLB_ENTRIES = 1024;
 /** Entry: i64 linear page address (1: empty), i32 host address minus linear address (low 32 bits), i32 unused. */
@@ -232,10 +236,11 @@ export const TLB_READ = 0x0000;
 export const TLB_WRITE = 0x4000;
 export const TLB_EXECUTE = 0x8000;
 export const TLB_SET_SIZE = 0xc000;
+export const TLB_SETS = 4;
 
 // ---- translated traces
 /** Hash from host address of code to trace, one table per code mode and one per code mode for single-instruction traces. */
-export const TRACE_HASH = 0x26000;
+export const TRACE_HASH = 0x32000;
 export const TRACE_HASH_ENTRIES = 0x8000;
 /** Entry: i32 host address of the first byte (0: empty), i32 host address of the first record. */
 export const TRACE_HASH_ENTRY_SIZE = 8;
@@ -253,17 +258,17 @@ export const HOST_PAGES = 0x3f4;
 
 // ---- caches of the microcode beside the TLB (see microcode/tlb.ts and microcode/ept.ts)
 /** i32 each: host addresses of the TLB entries filled since the last flush. */
-export const TLB_JOURNAL = 0x1a6000;
+export const TLB_JOURNAL = 0x1b2000;
 export const TLB_JOURNAL_ENTRIES = 1024;
 /** Entries of 16 bytes: i64 guest-physical page with rights in the low bits (-1: empty), i64 host-physical page. */
-export const EPT_CACHE = 0x1a7000;
+export const EPT_CACHE = 0x1b3000;
 export const EPT_CACHE_ENTRIES = 512;
 /** Entries of 16 bytes: i64 linear address of 2 MiB with the rights of the upper levels in the low bits (-1: empty), i64 host address of the page table. */
-export const WALK_CACHE = 0x1a9000;
+export const WALK_CACHE = 0x1b5000;
 export const WALK_CACHE_ENTRIES = 64;
 
 /** Bytes of the area, without trace arena and page table of traces. */
-export const AREA_SIZE = 0x1aa000;
+export const AREA_SIZE = 0x1b6000;
 
 /** MAXPHYADDR: width of physical addresses, as CPUID leaf 0x80000008 reports it. */
 export const PHYSICAL_BITS = 39;

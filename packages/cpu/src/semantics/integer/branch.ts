@@ -1,17 +1,34 @@
+import { CS, SEG, SEG_LIMIT, SEG_SIZE } from '../../state/layout.ts';
 import type { Value } from '../../wasm/function-builder.ts';
+import { I64_LOAD32_U } from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import { popValue, pushValue, stackPlace } from './stack.ts';
 
 const RCX = 1;
 const RSP = 4;
+const GP = 13;
 
 /** Condition codes in the order of their opcodes. */
 const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'] as const;
 
 const jmp: Semantics = (b) => {
   if (b.operand(0).kind === 'rel') b.jumpRelative(null);
-  else b.jumpIndirect(zeroExtended(b, b.read(0)));
+  else {
+    const target = b.copy(zeroExtended(b, b.read(0)));
+    requireTarget(b, target);
+    b.jumpIndirect(target);
+  }
 };
+
+/** #GP(0) at the branch itself for a target that is not canonical (SDM vol. 2: JMP, CALL, RET), or beyond CS's limit. */
+function requireTarget(b: Emitter, target: Value): void {
+  if (b.form.long) {
+    if (b.form.operandSize === 8) b.raise(GP, 0, b.ne(b.shrS(b.shl(target, b.i64(16)), b.i64(16)), target));
+    return;
+  }
+  const limit = b.load(I64_LOAD32_U, b.cpu, SEG + CS * SEG_SIZE + SEG_LIMIT);
+  b.raise(GP, 0, b.int('gtU', target, limit));
+}
 
 function zeroExtended(b: Emitter, value: Value): Value {
   return b.extendU(value);
@@ -25,6 +42,7 @@ const call: Semantics = (b) => {
     return;
   }
   const target = b.copy(zeroExtended(b, b.read(0)));
+  requireTarget(b, target);
   pushValue(b, size, returnAddress(b, size));
   b.jumpIndirect(target);
 };
@@ -38,8 +56,10 @@ const ret: Semantics = (b) => {
   const { value, pointer } = popValue(b, size);
   const released = b.form.operands[0]?.kind === 'imm'
     ? stackPlace(b, 0, b.add(pointer, b.and(b.immediate(), b.i64(0xffff)))).pointer : pointer;
+  const target = b.copy(zeroExtended(b, value));
+  requireTarget(b, target);
   b.writeGpr(RSP, 8, released);
-  b.jumpIndirect(zeroExtended(b, value));
+  b.jumpIndirect(target);
 };
 
 function conditionalJump(code: number): Semantics {

@@ -1,31 +1,44 @@
-import { SEG, SEG_BASE, SEG_SIZE, SS, STACK_MASK } from '../../state/layout.ts';
+import { SEG, SEG_BASE, SEG_SIZE, SS, STACK_HIGH, STACK_LOW, STACK_MASK } from '../../state/layout.ts';
 import type { Value } from '../../wasm/function-builder.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 
 const RSP = 4;
 const RBP = 5;
+const SS_VECTOR = 12;
 
 /** The stack pointer, and the linear address of a place relative to it. */
 interface StackPlace {
   readonly pointer: Value;
+  /** The offset in the stack segment. */
+  readonly offset: Value;
   readonly linear: Value;
 }
 
 /** The stack pointer moved by `delta` bytes: in 64-bit mode flat, else within SS and with its width. */
 export function stackPlace(b: Emitter, delta: number, from: Value = b.readGpr(RSP, 8)): StackPlace {
   const moved = delta === 0 ? from : b.add(from, b.i64(delta));
-  if (b.form.long) return { pointer: moved, linear: moved };
+  if (b.form.long) return { pointer: moved, offset: moved, linear: moved };
   const mask = b.loadI64(b.cpu, STACK_MASK);
   const base = b.loadI64(b.cpu, SEG + SS * SEG_SIZE + SEG_BASE);
-  const linear = b.and(b.add(base, b.and(moved, mask)), b.i64(-1, 0));
+  const offset = b.and(moved, mask);
+  const linear = b.and(b.add(base, offset), b.i64(-1, 0));
   // Bits of RSP above the stack's width stay.
   const kept = b.and(from, b.xor(mask, b.i64(-1)));
-  return { pointer: b.or(b.and(moved, mask), kept), linear };
+  return { pointer: b.or(offset, kept), offset, linear };
+}
+
+/** #SS(0) where `size` bytes at the place are not within the stack segment. */
+function requireStack(b: Emitter, { offset }: StackPlace, size: number): void {
+  if (b.form.long) return;
+  const below = b.int('gtU', b.loadI64(b.cpu, STACK_LOW), offset);
+  const above = b.int('gtU', b.add(offset, b.i64(size - 1)), b.loadI64(b.cpu, STACK_HIGH));
+  b.raise(SS_VECTOR, 0, b.or(below, above));
 }
 
 /** Pushes a value: the store first, so that a fault leaves RSP as it was. */
 export function pushValue(b: Emitter, size: number, value: Value): void {
   const place = stackPlace(b, -size);
+  requireStack(b, place, size);
   b.storeLinear(place.linear, size, value);
   b.writeGpr(RSP, 8, place.pointer);
 }
@@ -33,7 +46,9 @@ export function pushValue(b: Emitter, size: number, value: Value): void {
 /** The value on top of the stack, and RSP past it (to be written when nothing can fault any more). */
 export function popValue(b: Emitter, size: number): { readonly value: Value; readonly pointer: Value } {
   const old = b.readGpr(RSP, 8);
-  const value = b.loadLinear(stackPlace(b, 0, old).linear, size);
+  const place = stackPlace(b, 0, old);
+  requireStack(b, place, size);
+  const value = b.loadLinear(place.linear, size);
   return { value, pointer: stackPlace(b, size, old).pointer };
 }
 
@@ -66,7 +81,9 @@ const leave: Semantics = (b) => {
   const old = b.readGpr(RSP, 8);
   const frame = b.readGpr(RBP, 8);
   const from = b.form.long ? frame : mergeStack(b, frame, old);
-  const value = b.loadLinear(stackPlace(b, 0, from).linear, size);
+  const place = stackPlace(b, 0, from);
+  requireStack(b, place, size);
+  const value = b.loadLinear(place.linear, size);
   const pointer = stackPlace(b, size, from).pointer;
   b.writeGpr(RSP, 8, pointer);
   b.writeGpr(RBP, size, value);

@@ -76,10 +76,11 @@ const moveBits: Semantics = (b) => {
   require(b);
   const size = bitsSize(b);
   const value = loadBits(b, source(b, 1, size), size);
-  if (usesMmx(b)) enterMmx(b);
   const target = b.operand(0);
   if (target.kind === 'mem') b.storeLinear(b.address(), size, value);
-  else if (isMmx(b, 0)) writeMmx(b, 0, b.extendU(value));
+  if (usesMmx(b)) enterMmx(b);
+  if (target.kind === 'mem') return;
+  if (isMmx(b, 0)) writeMmx(b, 0, b.extendU(value));
   else if (target.size === 16) writeLow(b, b.extendU(value));
   else b.write(0, value);
 };

@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, describe, expect, test } from 'vitest';
+import { compare } from '../src/compare.ts';
+import { makeCase } from '../src/generate/make-case.ts';
+import { Model } from '../src/model.ts';
+import { NativeCpu } from '../src/native/native-cpu.ts';
+import { isRecorded, recorded } from '../src/recording.ts';
+import { describe as text, run, subjects } from '../src/run.ts';
+import * as S from '../src/state.ts';
+
+const TIMEOUT = 300_000;
+const CASES = Number(process.env['ORACLE_CASES'] ?? 3);
+/** Cases that CI runs are other ones each week: the number of the first. */
+const FIRST = Number(process.env['ORACLE_FIRST'] ?? 1000);
+
+const native = NativeCpu.open();
+afterAll(() => native?.close());
+const model = new Model();
+
+describe.skipIf(native === null)('the model beside the processor at hand', () => {
+  test('does the same in cases of every form', { timeout: TIMEOUT }, () => {
+    const list = subjects(null);
+    const report = run(list, FIRST, CASES, (cases) => native!.run(cases), model);
+    expect(report.mismatches.slice(0, 5).map((m) => `${m.subject.name} #${m.number}: ${m.text}`)).toEqual([]);
+    expect(native!.lost).toEqual([]);
+    expect(report.cases).toBeGreaterThan(list.length * CASES * 0.98);
+    // Cases that all fault would prove little.
+    expect(report.completed / report.cases).toBeGreaterThan(0.75);
+  });
+
+  test('is found out when it is wrong', () => {
+    const [subject] = subjects(/^64: 01 add r64,r64 o64/);
+    const one = makeCase(subject!.form, 64, 1)!;
+    const [theirs] = native!.run([one]);
+    const ours = model.run(one);
+    expect(compare(subject!.form, one, ours, theirs!)).toBeNull();
+    ours.state.setGpr(S.RAX, ours.state.gpr(S.RAX) ^ 1n);
+    expect(compare(subject!.form, one, ours, theirs!)).toContain('rax');
+  });
+});
+
+test('does what was recorded of a processor', { timeout: TIMEOUT }, () => {
+  const list = new Map(subjects(null).map((subject) => [subject.name, subject]));
+  const wrong: string[] = [];
+  const stale: string[] = [];
+  const seen = new Set<string>();
+  for (const entry of recorded(readFileSync(new URL('../recorded/vectors.bin', import.meta.url)))) {
+    const subject = list.get(entry.subject);
+    const one = subject && makeCase(subject.form, subject.mode, entry.number);
+    if (!one || !isRecorded(entry, one)) {
+      stale.push(`${entry.subject} #${entry.number}`);
+      continue;
+    }
+    seen.add(entry.subject);
+    const difference = compare(subject.form, one, model.run(one), entry.result(one));
+    if (difference !== null) wrong.push(`${entry.subject} #${entry.number}: ${text(one)} ${difference}`);
+  }
+  expect(wrong.slice(0, 5)).toEqual([]);
+  expect(stale.length, `${stale.length} cases are made otherwise now (${stale[0]}): record again, pnpm conformance --record`).toBe(0);
+  expect([...list.keys()].filter((name) => !seen.has(name)).length, 'forms without a recorded case').toBeLessThan(list.size / 50);
+});
