@@ -1,7 +1,7 @@
 /** Segmented addresses: limits and rights of legacy modes, and the address record (SDM vol. 3A, 4.3 to 4.5). */
 import { EA, FS, SS, ST_FAULT, ST_NEXT } from "../src/state/layout";
 import {
-  PREFIX_ADDRSIZE_SHIFT, REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
+  ADDRESS_AFTER_X87, ADDRESS_OF_BIT, PREFIX_ADDRSIZE_SHIFT, REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
 } from "../src/state/record";
 import { segAttr, segBase, segLimit, set64 } from "./cpu";
 import { raiseError, VECTOR_GP, VECTOR_SS } from "./event";
@@ -63,18 +63,27 @@ export function effectiveAddress(rec: usize): i64 {
   return sum & addressMask(rec);
 }
 
+/** Bytes from a bit string's address to the operand that holds the bit (SDM vol. 2A, BT). */
+function bitDistance(register: usize, size: i32): i64 {
+  if (size == 2) return <i64>(load<i16>(register) >> 4) * 2;
+  return size == 4 ? <i64>(load<i32>(register) >> 5) * 4 : (load<i64>(register) >> 6) * 8;
+}
+
 /**
  * The address record: stores at EA the linear address of the following instruction's memory operand. P1 is the
- * segment's number, P2 the access size in bytes, P3 not zero for a write, the immediate 1 for a waiting x87 instruction.
+ * segment's number, P2 the access size in bytes, P3 not zero for a write, the immediate one of ADDRESS_*.
  */
 export function op_address(rec: usize): i32 {
   // What an x87 instruction waits for comes before its operand.
-  if (load<i32>(rec + REC_IMM) != 0 && wait() != ST_NEXT) return ST_FAULT;
+  const kind = load<i32>(rec + REC_IMM);
+  if (kind == ADDRESS_AFTER_X87 && wait() != ST_NEXT) return ST_FAULT;
+  const distance = kind >= ADDRESS_OF_BIT ? bitDistance(<usize>load<u32>(rec + REC_IMM + 4), kind - ADDRESS_OF_BIT) : 0;
   const write = load<i32>(rec + REC_P3) != 0;
   // Operands without a size (INVLPG, XSAVE) are checked by their first byte.
   const size = max<i32>(load<i32>(rec + REC_P2), 1);
-  const address = linear(load<i32>(rec + REC_P1), effectiveAddress(rec), size, write);
+  const address = linear(load<i32>(rec + REC_P1), (effectiveAddress(rec) + distance) & addressMask(rec), size, write);
   if (segmentFault) return ST_FAULT;
-  set64(EA, address);
+  // The instruction adds the distance itself.
+  set64(EA, address - distance);
   return ST_NEXT;
 }

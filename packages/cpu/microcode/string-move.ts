@@ -49,10 +49,11 @@ function movePage(): i64 {
   const toOffset = index(RDI);
   const wanted = runLength();
   if (wanted < 2) return 0;
+  // What faults, and in which order, moveOne() finds out.
   const from = linear(sourceSegment, fromOffset, elementSize, false);
-  if (segmentFault) return -1;
+  if (segmentFault) return 0;
   const to = linear(ES, toOffset, elementSize, true);
-  if (segmentFault) return -1;
+  if (segmentFault) return 0;
   let count = min<i64>(elementsAhead(from, fromOffset), elementsAhead(to, toOffset));
   if (<u64>wanted < <u64>count) count = wanted;
   if (count < 2 || !withinSegments(fromOffset, toOffset, count)) return 0;

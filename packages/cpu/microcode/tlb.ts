@@ -118,10 +118,17 @@ function checksAlignment(set: usize): bool {
   return set == cpu + TLB + TLB_SET_SIZE * 3;
 }
 
+/** The current set, for what is never checked for alignment (VMASKMOV, gathers). */
+export function unalignedSet(): usize {
+  const set = currentSet();
+  return checksAlignment(set) ? userSet() : set;
+}
+
 /** #AC(0) for an operand of 2, 4, 8, 10 or more bytes that is not aligned (SDM vol. 3A, table 7-7). */
 function misaligned(linear: i64, size: i32): bool {
   let alignment: i64 = size & (size - 1) ? 1 : size;
   if (size == 10) alignment = 8;
+  else if (size == 32) alignment = 16;
   // The x87 environment and state, of 32 and 16-bit format.
   else if (size == 28 || size == 108) alignment = 4;
   else if (size == 14 || size == 94) alignment = 2;

@@ -1,13 +1,13 @@
 /** FXSAVE, the XSAVE family (SDM vol. 1, ch. 13) and MXCSR. */
 import {
-  CR0, CR4, FCW, FDP, FIP, FOP, FPR, FSW, FTAG, FTOP, MSR_XSS, MXCSR, PKRU, RAX, RDX, ST_FAULT, ST_NEXT, XCR0, XMM, XMM_SIZE,
+  AVX_BLOCKED, CR0, CR4, FCW, FDP, FIP, FOP, FPR, FSW, FTAG, FTOP, MSR_XSS, MXCSR, PKRU, RAX, RDX, ST_FAULT, ST_NEXT, XCR0, XMM, XMM_SIZE,
 } from "../src/state/layout";
 import { PREFIX_OPSIZE_SHIFT, REC_PREFIX } from "../src/state/record";
 import { SECONDARY_EXEC_ENABLE_XSAVES } from "../../kvm-run/src/vmx/controls";
 import { EXIT_REASON_XRSTORS, EXIT_REASON_XSAVES } from "../../kvm-run/src/vmx/exit-reasons";
 import { XSS_EXIT_BITMAP } from "../../kvm-run/src/vmx/fields";
 import { cpu, get32, get64, set32, set64 } from "./cpu";
-import { gp0, nm, ud } from "./event";
+import { gp0, nm, raise, ud } from "./event";
 import { currentSet, ea, fault, probeWrite, readHost, readN, writeN } from "./mmu";
 import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE, currentPrivilege, in64BitMode } from "./mode";
 import { inGuest, secondaryControl } from "./vmx/controls";
@@ -353,8 +353,12 @@ function sseBegin(): i32 {
   return get32(CR0) & CR0_TS ? nm() : ST_NEXT;
 }
 
-export function op_ldmxcsr(rec: usize): i32 {
-  if (sseBegin() != ST_NEXT) return ST_FAULT;
+function avxBegin(): i32 {
+  const blocked = get32(AVX_BLOCKED);
+  return blocked ? raise(blocked) : ST_NEXT;
+}
+
+function loadMxcsr(rec: usize): i32 {
   const value = readN<i32>(ea(rec));
   if (fault) return ST_FAULT;
   if (value & ~MXCSR_MASK) return gp0();
@@ -362,7 +366,11 @@ export function op_ldmxcsr(rec: usize): i32 {
   return ST_NEXT;
 }
 
-export function op_stmxcsr(rec: usize): i32 {
-  if (sseBegin() != ST_NEXT) return ST_FAULT;
+function storeMxcsr(rec: usize): i32 {
   return writeN<i32>(ea(rec), get32(MXCSR)) ? ST_NEXT : ST_FAULT;
 }
+
+export function op_ldmxcsr(rec: usize): i32 { return sseBegin() == ST_NEXT ? loadMxcsr(rec) : ST_FAULT; }
+export function op_ldmxcsr_avx(rec: usize): i32 { return avxBegin() == ST_NEXT ? loadMxcsr(rec) : ST_FAULT; }
+export function op_stmxcsr(rec: usize): i32 { return sseBegin() == ST_NEXT ? storeMxcsr(rec) : ST_FAULT; }
+export function op_stmxcsr_avx(rec: usize): i32 { return avxBegin() == ST_NEXT ? storeMxcsr(rec) : ST_FAULT; }

@@ -69,7 +69,8 @@ function legacyPrefixes(form: Form, mode: Mode, random: Random): number[] {
   if (row.vex) return bytes;
   const size = form.operandSize;
   const natural = mode === 16 ? 2 : 4;
-  if (size === 2 ? natural === 4 : size === 4 && natural === 2) bytes.push(0x66);
+  // Rows without mandatory prefix have another meaning with 66.
+  if (row.prefix !== 0 && (size === 2 ? natural === 4 : size === 4 && natural === 2)) bytes.push(0x66);
   else if (size === 0 && row.prefix < 0 && !isBranch(form) && random.oneIn(10)) bytes.push(0x66);
   if (row.prefix > 0) bytes.push([0, 0x66, 0xf3, 0xf2][row.prefix]!);
   else if (STRING.test(form.mnemonic) && random.oneIn(2)) bytes.push(random.oneIn(2) ? 0xf3 : 0xf2);

@@ -1,7 +1,7 @@
 /** AESENC, AESDEC, their last rounds, AESIMC and AESKEYGENASSIST (FIPS 197; SDM vol. 1, 12.13). */
 import { ST_FAULT, ST_NEXT } from "../../src/state/layout";
-import { REC_IMM, REC_P1 } from "../../src/state/record";
-import { sourceOperand } from "./operand";
+import { REC_IMM } from "../../src/state/record";
+import { AVX2_OPERANDS, AVX3_OPERANDS, firstOperand, sourceOperand, SSE, writeResult } from "./operand";
 
 /** The substitution box. */
 const SBOX: usize = memory.data<u8>([
@@ -88,13 +88,12 @@ function inverseMixColumns(x: v128): v128 {
   return mixColumns(v128.xor(x, double(double(sum))));
 }
 
-/** One round on the state in the first operand, the key in the second. */
-function round(rec: usize, decrypts: bool, last: bool): i32 {
-  const host = sourceOperand(rec, true);
+/** One round on the state in the first operand, the key in the last. */
+function round(rec: usize, decrypts: bool, last: bool, encoding: i32): i32 {
+  const host = sourceOperand(rec, true, encoding);
   if (host == 0) return ST_FAULT;
   const key = v128.load(host);
-  const target = <usize>load<u32>(rec + REC_P1);
-  let state = v128.load(target);
+  let state = v128.load(firstOperand(rec, encoding));
   if (decrypts) {
     state = substitute(inverseShiftRows(state), INVERSE_SBOX);
     if (!last) state = inverseMixColumns(state);
@@ -102,34 +101,44 @@ function round(rec: usize, decrypts: bool, last: bool): i32 {
     state = substitute(shiftRows(state), SBOX);
     if (!last) state = mixColumns(state);
   }
-  v128.store(target, v128.xor(state, key));
+  writeResult(rec, v128.xor(state, key), encoding);
   return ST_NEXT;
 }
 
-export function op_aesenc(rec: usize): i32 { return round(rec, false, false); }
-export function op_aesenclast(rec: usize): i32 { return round(rec, false, true); }
-export function op_aesdec(rec: usize): i32 { return round(rec, true, false); }
-export function op_aesdeclast(rec: usize): i32 { return round(rec, true, true); }
+export function op_aesenc(rec: usize): i32 { return round(rec, false, false, SSE); }
+export function op_aesenclast(rec: usize): i32 { return round(rec, false, true, SSE); }
+export function op_aesdec(rec: usize): i32 { return round(rec, true, false, SSE); }
+export function op_aesdeclast(rec: usize): i32 { return round(rec, true, true, SSE); }
+export function op_vaesenc(rec: usize): i32 { return round(rec, false, false, AVX3_OPERANDS); }
+export function op_vaesenclast(rec: usize): i32 { return round(rec, false, true, AVX3_OPERANDS); }
+export function op_vaesdec(rec: usize): i32 { return round(rec, true, false, AVX3_OPERANDS); }
+export function op_vaesdeclast(rec: usize): i32 { return round(rec, true, true, AVX3_OPERANDS); }
 
-export function op_aesimc(rec: usize): i32 {
-  const host = sourceOperand(rec, true);
+function inverseMix(rec: usize, encoding: i32): i32 {
+  const host = sourceOperand(rec, true, encoding);
   if (host == 0) return ST_FAULT;
-  v128.store(<usize>load<u32>(rec + REC_P1), inverseMixColumns(v128.load(host)));
+  writeResult(rec, inverseMixColumns(v128.load(host)), encoding);
   return ST_NEXT;
 }
+
+export function op_aesimc(rec: usize): i32 { return inverseMix(rec, SSE); }
+export function op_vaesimc(rec: usize): i32 { return inverseMix(rec, AVX2_OPERANDS); }
 
 /** SubWord of doublewords 1 and 3, and both rotated with the round constant added. */
-export function op_aeskeygenassist(rec: usize): i32 {
-  const host = sourceOperand(rec, true);
+function assistKey(rec: usize, encoding: i32): i32 {
+  const host = sourceOperand(rec, true, encoding);
   if (host == 0) return ST_FAULT;
   const words = substitute(v128.load(host), SBOX);
   const one = i32x4.extract_lane(words, 1);
   const three = i32x4.extract_lane(words, 3);
   const constant = <i32>load<u8>(rec + REC_IMM);
-  const target = <usize>load<u32>(rec + REC_P1);
-  store<i32>(target, one);
-  store<i32>(target, rotr<i32>(one, 8) ^ constant, 4);
-  store<i32>(target, three, 8);
-  store<i32>(target, rotr<i32>(three, 8) ^ constant, 12);
+  let result = i32x4.splat(one);
+  result = i32x4.replace_lane(result, 1, rotr<i32>(one, 8) ^ constant);
+  result = i32x4.replace_lane(result, 2, three);
+  result = i32x4.replace_lane(result, 3, rotr<i32>(three, 8) ^ constant);
+  writeResult(rec, result, encoding);
   return ST_NEXT;
 }
+
+export function op_aeskeygenassist(rec: usize): i32 { return assistKey(rec, SSE); }
+export function op_vaeskeygenassist(rec: usize): i32 { return assistKey(rec, AVX2_OPERANDS); }

@@ -1,6 +1,6 @@
 /** MASKMOVDQU and MASKMOVQ: bytes whose mask bytes are negative, to DS:rDI. */
 import {
-  CR0, DS, FTAG, FTOP, RDI, SEG, SEG_SIZE, SSE_BLOCKED, ST_FAULT, ST_NEXT, ZERO,
+  AVX_BLOCKED, CR0, DS, FTAG, FTOP, RDI, SEG, SEG_SIZE, SSE_BLOCKED, ST_FAULT, ST_NEXT, ZERO,
 } from "../../src/state/layout";
 import { REC_P1, REC_P2, REC_SEG } from "../../src/state/record";
 import { cpu, get32, get64, set32 } from "../cpu";
@@ -30,6 +30,11 @@ function storeMasked(rec: usize, size: i32): i32 {
 
 export function op_maskmovdqu(rec: usize): i32 {
   const blocked = get32(SSE_BLOCKED);
+  return blocked ? raise(blocked) : storeMasked(rec, 16);
+}
+
+export function op_vmaskmovdqu(rec: usize): i32 {
+  const blocked = get32(AVX_BLOCKED);
   return blocked ? raise(blocked) : storeMasked(rec, 16);
 }
 

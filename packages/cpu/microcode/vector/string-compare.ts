@@ -3,7 +3,7 @@ import { RAX, RCX, RDX, ST_FAULT, ST_NEXT, XMM } from "../../src/state/layout";
 import { REC_IMM, REC_P1 } from "../../src/state/record";
 import { cpu, get32, get64, set64 } from "../cpu";
 import { FLAG_BIT_CF, FLAG_BIT_OF, FLAG_BIT_SF, FLAG_BIT_ZF, setFlags } from "../flags";
-import { sourceOperand } from "./operand";
+import { AVX2_OPERANDS, sourceOperand, SSE } from "./operand";
 
 /** Operands, element count, and how the immediate reads them. */
 let first: usize = 0;
@@ -105,8 +105,8 @@ const IMPLICIT = 0;
 const EXPLICIT = 1;
 const EXPLICIT_WIDE = 2;
 
-function run(rec: usize, lengths: i32, mask: bool): i32 {
-  second = sourceOperand(rec, false);
+function run(rec: usize, lengths: i32, mask: bool, encoding: i32 = SSE): i32 {
+  second = sourceOperand(rec, false, encoding);
   if (second == 0) return ST_FAULT;
   first = <usize>load<u32>(rec + REC_P1);
   const control = <i32>load<u8>(rec + REC_IMM);
@@ -117,8 +117,10 @@ function run(rec: usize, lengths: i32, mask: bool): i32 {
   secondLength = lengths == IMPLICIT ? implicitLength(second) : explicitLength(RDX, lengths == EXPLICIT_WIDE);
   const bits = compare(control);
   setComparisonFlags(bits);
-  if (mask) writeMask(bits, (control & 0x40) != 0);
-  else writeIndex(bits, (control & 0x40) != 0);
+  if (mask) {
+    writeMask(bits, (control & 0x40) != 0);
+    if (encoding != SSE) v128.store(cpu + XMM, i64x2.splat(0), 16);
+  } else writeIndex(bits, (control & 0x40) != 0);
   return ST_NEXT;
 }
 
@@ -128,3 +130,9 @@ export function op_pcmpestrm(rec: usize): i32 { return run(rec, EXPLICIT, true);
 export function op_pcmpestrm64(rec: usize): i32 { return run(rec, EXPLICIT_WIDE, true); }
 export function op_pcmpistri(rec: usize): i32 { return run(rec, IMPLICIT, false); }
 export function op_pcmpistrm(rec: usize): i32 { return run(rec, IMPLICIT, true); }
+export function op_vpcmpestri(rec: usize): i32 { return run(rec, EXPLICIT, false, AVX2_OPERANDS); }
+export function op_vpcmpestri64(rec: usize): i32 { return run(rec, EXPLICIT_WIDE, false, AVX2_OPERANDS); }
+export function op_vpcmpestrm(rec: usize): i32 { return run(rec, EXPLICIT, true, AVX2_OPERANDS); }
+export function op_vpcmpestrm64(rec: usize): i32 { return run(rec, EXPLICIT_WIDE, true, AVX2_OPERANDS); }
+export function op_vpcmpistri(rec: usize): i32 { return run(rec, IMPLICIT, false, AVX2_OPERANDS); }
+export function op_vpcmpistrm(rec: usize): i32 { return run(rec, IMPLICIT, true, AVX2_OPERANDS); }

@@ -31,6 +31,8 @@ export interface Handler {
 
 /** Mnemonics whose stack or branch behaviour differs between 64-bit code and legacy code. */
 const STACK_MNEMONICS = new Set(['push', 'pop', 'call', 'ret', 'leave']);
+/** All that differ between the two: also in what targets are valid, and in the number of vector registers. */
+const MODE_MNEMONICS = new Set([...STACK_MNEMONICS, 'jmp', 'vzeroupper', 'vzeroall']);
 /** Mnemonics whose counter has the width of addresses. */
 const COUNTER_MNEMONICS = new Map([
   ['loop', 'loop'], ['loope', 'loope'], ['loopne', 'loopne'], ['jcxz', 'jcxz'], ['jecxz', 'jcxz'], ['jrcxz', 'jcxz'],
@@ -68,7 +70,7 @@ export function handlerKey(name: string, operands: readonly OperandShape[], oper
     const regClass = operand.regClass === RC_GPR_HIGH ? RC_GPR : operand.regClass;
     key += operand.kind === 'reg' ? ` r${regClass}.${operand.size}` : ` ${operand.kind[0]}${operand.kind === 'imm' ? '' : operand.size}`;
   }
-  if (STACK_MNEMONICS.has(name)) key += ` ${operandSize}${long ? ' long' : ''}`;
+  if (MODE_MNEMONICS.has(name)) key += ` ${operandSize}${long ? ' long' : ''}`;
   else if (operands.some((o) => o.kind === 'rel') && operandSize === 2) key += ' 16';
   return key;
 }

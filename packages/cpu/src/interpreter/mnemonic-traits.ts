@@ -19,6 +19,11 @@ const PORT_IN = 64;
 const PORT_OUT = 128;
 const NO_WAIT = 256;
 const POP = 512;
+const QUADWORD_INDEX = 1024;
+/** Elements of four, of eight bytes that are addressed one by one. */
+const ELEMENTS_4 = 2048;
+const ELEMENTS_8 = 4096;
+const BIT_STRING = 8192;
 
 /** LOOP and its kin go on when they are not taken, as conditional jumps do. */
 const COUNTED = new Set(['loop', 'loope', 'loopne', 'jcxz', 'jecxz', 'jrcxz']);
@@ -32,7 +37,7 @@ const CONTINUES = new Set([
   'clflushopt', 'clwb', 'rdpkru', 'xlatb', 'emms', 'ldmxcsr', 'stmxcsr',
 ]);
 const CONTINUES_PATTERN = /^(f|x?save|xrstor|movs[bwdq]|stos[bwdq]|lods[bwdq]|cmps[bwdq]|scas[bwdq]|v?p[acehimosux]|vp[bdgrt]|v[abcdefghlmorstuz]|aes|sha|cvt|mov|add[sp]|sub[sp]|mul[sp]|div[sp]|sqrt|u?comis|unpck|max|min|round|blend|dp|h(add|sub)|insert|extract|lddqu|mask|mpsad|rcp|rsqrt|shuf|and|or|xor)/;
-const READS_FIRST_PATTERN = /^(cmp|test|bt|push|jmp|call|i?mul|i?div|l[gil]dt|ltr|ver[rw]|lmsw|invlpg|nop|prefetch.*|fld.*|fi?(add|sub|mul|div|com).*|fild|fbld|frstor|f?xrstor.*|ldmxcsr|vmptrld|vmclear|vmxon|bound|clflush.*|clwb)$/;
+const READS_FIRST_PATTERN = /^(cmp|test|bt|push|jmp|call|i?mul|i?div|l[gil]dt|ltr|ver[rw]|lmsw|invlpg|nop|prefetch.*|fld.*|fi?(add|sub|mul|div|com).*|fild|fbld|frstor|f?xrstor.*|v?ldmxcsr|vmptrld|vmclear|vmxon|bound|clflush.*|clwb)$/;
 
 function traitsOf(name: string): number {
   let traits = 0;
@@ -44,6 +49,10 @@ function traitsOf(name: string): number {
   if (name.startsWith('f')) traits |= X87;
   if (/^(fn|fx)/.test(name)) traits |= NO_WAIT;
   if (name === 'pop') traits |= POP;
+  if (/^bt[src]?$/.test(name)) traits |= BIT_STRING;
+  if (/^vp?gatherq/.test(name)) traits |= QUADWORD_INDEX;
+  if (/^v(p?gather[dq](ps|d)|maskmovps|pmaskmovd)$/.test(name)) traits |= ELEMENTS_4;
+  if (/^v(p?gather[dq](pd|q)|maskmovpd|pmaskmovq)$/.test(name)) traits |= ELEMENTS_8;
   if (name === 'enter') traits |= ENTER;
   if (name === 'in') traits |= PORT_IN;
   if (name === 'out') traits |= PORT_OUT;
@@ -83,6 +92,11 @@ export function waitsForX87(ins: Instruction): boolean {
   return (TRAITS[ins.mnemonic]! & (X87 | NO_WAIT)) === X87;
 }
 
+/** BT and its kin with the bit's number in a register, which may lie outside the operand. */
+export function isBitString(ins: Instruction): boolean {
+  return (TRAITS[ins.mnemonic]! & BIT_STRING) !== 0 && ins.operands[1].kind === OP_REG;
+}
+
 /** POP: an address with the stack pointer in it is that after the increment (SDM vol. 2B, POP). */
 export function isPop(ins: Instruction): boolean {
   return (TRAITS[ins.mnemonic]! & POP) !== 0;
@@ -90,6 +104,17 @@ export function isPop(ins: Instruction): boolean {
 
 export function isEnter(ins: Instruction): boolean {
   return (TRAITS[ins.mnemonic]! & ENTER) !== 0;
+}
+
+/** Bytes of an element of gathers and VMASKMOV, 0 of all others. */
+export function elementWidth(ins: Instruction): number {
+  const traits = TRAITS[ins.mnemonic]!;
+  return traits & ELEMENTS_4 ? 4 : traits & ELEMENTS_8 ? 8 : 0;
+}
+
+/** Bytes of an index of VGATHERQPS and its kin (8), VGATHERDPS and its kin (4). */
+export function gatherIndexWidth(ins: Instruction): number {
+  return TRAITS[ins.mnemonic]! & QUADWORD_INDEX ? 8 : 4;
 }
 
 /** Element size in bytes of string instructions, IN and OUT; else the operand size. */

@@ -13,7 +13,7 @@ import {
   CODE_HOST, CODE_MODE, CS, EA, FPR, GPR, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP, XMM, XMM_SIZE, ZERO,
 } from '../state/layout.ts';
 import {
-  PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
+  ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ELEMENT_BYTES, ELEMENT_INDEX_BYTES, ELEMENT_INDEX_WIDTH, ELEMENT_SEGMENT, ELEMENT_WIDTH, PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
   REC_IMM, REC_INDEX, REC_INDEX_REG, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
   REC_SEG, REC_SIZE, TRACE_HEADER_SIZE,
 } from '../state/record.ts';
@@ -21,7 +21,7 @@ import { PREFIX_LINKABLE } from './generate.ts';
 import {
   HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_EXIT_TRACE, HANDLER_GOTO, HANDLER_TOO_LONG, HANDLER_UNDEFINED, handlerKey, semanticName,
 } from './handlers.ts';
-import { elementSize, endsTrace, isEnter, isPop, isX87, readsFirst, waitsForX87, wantsSumOnly } from './mnemonic-traits.ts';
+import { elementSize, elementWidth, endsTrace, gatherIndexWidth, isBitString, isEnter, isPop, isX87, readsFirst, waitsForX87, wantsSumOnly } from './mnemonic-traits.ts';
 import type { TraceArena } from './trace-arena.ts';
 
 /** Instructions in a trace at the most; record indices are bytes. */
@@ -220,7 +220,8 @@ export class Translator {
   /** Whether the address needs a record of its own: not flat and 64 bits wide. LEA only needs the sum. */
   #addressApart(): boolean {
     const ins = this.#instruction;
-    if (wantsSumOnly(ins)) return false;
+    // Gathers and VMASKMOV address element by element, in microcode.
+    if (wantsSumOnly(ins) || elementWidth(ins) !== 0) return false;
     return ins.mode !== 64 || ins.addressSize !== 8;
   }
 
@@ -231,7 +232,11 @@ export class Translator {
     this.#set(record, REC_P1, ins.memSegment);
     this.#set(record, REC_P2, memory.size);
     this.#set(record, REC_P3, ins.operands[0] === memory && !readsFirst(ins) ? 1 : 0);
-    if (waitsForX87(ins)) this.#setImmediate(record, 1);
+    if (waitsForX87(ins)) this.#setImmediate(record, ADDRESS_AFTER_X87);
+    if (isBitString(ins)) {
+      this.#set(record, REC_IMM, ADDRESS_OF_BIT + ins.operands[1].size);
+      this.#set(record, REC_IMM + 4, this.#pointer(ins.operands[1]));
+    }
     if (isPop(ins) && ins.memBase === RSP) ins.dispLo += ins.operandSize;
     this.#setSum(record, offset, this.#area + ZERO);
     return record + REC_SIZE;
@@ -260,7 +265,8 @@ export class Translator {
     const relative = ins.memBase === 16;
     const base = relative ? this.#area + PAGE_RIP : ins.memBase >= 0 ? this.#area + GPR + ins.memBase * 8 : zero;
     this.#set(record, REC_BASE, base);
-    this.#set(record, REC_INDEX_REG, ins.memIndex >= 0 ? this.#area + GPR + ins.memIndex * 8 : zero);
+    const indexed = ins.memIndex >= 0 && ins.memIndexSize === 0;
+    this.#set(record, REC_INDEX_REG, indexed ? this.#area + GPR + ins.memIndex * 8 : zero);
     this.#set(record, REC_SEG, segment);
     this.#memory.u8[record + REC_SCALE] = ins.memScale;
     let lo = ins.dispLo | 0;
@@ -290,9 +296,22 @@ export class Translator {
       }
     }
     if (isEnter(ins)) this.#set(record, REC_P2, ins.imm2);
+    if (elementWidth(ins) !== 0) this.#setElements(record);
     if (!isX87(ins)) return;
     const memory = this.#memoryOperand();
     if (memory !== null) this.#set(record, REC_P3, memory.size);
+  }
+
+  /** What microcode must know of gathers and VMASKMOV, which address memory element by element. */
+  #setElements(record: number): void {
+    const ins = this.#instruction;
+    const { u8 } = this.#memory;
+    if (ins.memIndexSize !== 0) this.#set(record, REC_P2, this.#area + XMM + ins.memIndex * XMM_SIZE);
+    u8[record + REC_IMM + ELEMENT_WIDTH] = elementWidth(ins);
+    u8[record + REC_IMM + ELEMENT_INDEX_WIDTH] = gatherIndexWidth(ins);
+    u8[record + REC_IMM + ELEMENT_BYTES] = (ins.operands[0].kind === OP_REG ? ins.operands[0] : ins.operands[1]).size;
+    u8[record + REC_IMM + ELEMENT_INDEX_BYTES] = ins.memIndexSize;
+    u8[record + REC_IMM + ELEMENT_SEGMENT] = ins.memSegment;
   }
 
   #pointer(operand: Operand): number {

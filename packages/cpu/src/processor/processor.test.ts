@@ -100,7 +100,7 @@ describe('CPUID', () => {
     expect(processor.xsetbv(3, 0)).toBe(true);
     expect(processor.xsetbv(2, 0)).toBe(false);
     processor.cpuid(0xd, 0, out);
-    expect([...out]).toEqual([3, 576, 576, 0]);
+    expect([...out]).toEqual([7, 576, 832, 0]);
   });
 });
 

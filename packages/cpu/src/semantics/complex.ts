@@ -14,6 +14,10 @@ export const MICROCODE_ALIASES: Readonly<Record<string, string>> = {
   mov_to_seg: 'mov_seg_load', mov_from_seg: 'mov_seg_store', mov_to_cr: 'mov_cr_load', mov_from_cr: 'mov_cr_store',
   mov_to_dr: 'mov_dr_load', mov_from_dr: 'mov_dr_store',
   clflushopt: 'clflush', clwb: 'clflush',
+  vldmxcsr: 'ldmxcsr_avx', vstmxcsr: 'stmxcsr_avx',
+  vmaskmovps: 'maskmov', vmaskmovpd: 'maskmov', vpmaskmovd: 'maskmov', vpmaskmovq: 'maskmov',
+  vpgatherdd: 'gather', vpgatherdq: 'gather', vpgatherqd: 'gather', vpgatherqq: 'gather',
+  vgatherdps: 'gather', vgatherdpd: 'gather', vgatherqps: 'gather', vgatherqpd: 'gather',
   ud0: 'ud', ud1: 'ud', ud2: 'ud',
 };
 

@@ -35,7 +35,20 @@ export const REC_P3 = 28;
 export const REC_IMM = 32;
 /** i64: displacement; for RIP-relative addresses base points to PAGE_RIP and this includes the page offset. */
 export const REC_DISP = 40;
+/**
+ * Gathers (their P2 is the index register) and VMASKMOV have bytes in the place of the immediate: width of an element and of an
+ * index, bytes of the data and of the index register, number of the segment.
+ */
+export const ELEMENT_WIDTH = 0;
+export const ELEMENT_INDEX_WIDTH = 1;
+export const ELEMENT_BYTES = 2;
+export const ELEMENT_INDEX_BYTES = 3;
+export const ELEMENT_SEGMENT = 4;
 export const REC_SIZE = 48;
+
+/** In the immediate of an address record: the instruction is a waiting x87 one; or this plus the size of a bit's number, whose register the upper half points to. */
+export const ADDRESS_AFTER_X87 = 1;
+export const ADDRESS_OF_BIT = 16;
 
 export const PREFIX_REP = 1;
 export const PREFIX_REPNE = 2;

@@ -45,9 +45,9 @@ export const CPUID_FEATURES: readonly (readonly [name: string, leaf: number, reg
   ['pae', 1, EDX, 6], ['mce', 1, EDX, 7], ['cx8', 1, EDX, 8], ['apic', 1, EDX, 9], ['sep', 1, EDX, 11], ['mtrr', 1, EDX, 12],
   ['pge', 1, EDX, 13], ['mca', 1, EDX, 14], ['cmov', 1, EDX, 15], ['pat', 1, EDX, 16], ['pse36', 1, EDX, 17],
   ['clfsh', 1, EDX, 19], ['mmx', 1, EDX, 23], ['fxsr', 1, EDX, 24], ['sse', 1, EDX, 25], ['sse2', 1, EDX, 26],
-  ['sse3', 1, ECX, 0], ['vmx', 1, ECX, 5], ['ssse3', 1, ECX, 9], ['cx16', 1, ECX, 13], ['sse4_1', 1, ECX, 19],
-  ['sse4_2', 1, ECX, 20], ['movbe', 1, ECX, 22], ['popcnt', 1, ECX, 23], ['xsave', 1, ECX, 26], ['rdrand', 1, ECX, 30],
-  ['fsgsbase', 7, EBX, 0], ['tsc_adjust', 7, EBX, 1], ['bmi1', 7, EBX, 3], ['smep', 7, EBX, 7], ['bmi2', 7, EBX, 8],
+  ['sse3', 1, ECX, 0], ['pclmulqdq', 1, ECX, 1], ['vmx', 1, ECX, 5], ['ssse3', 1, ECX, 9], ['fma', 1, ECX, 12], ['cx16', 1, ECX, 13], ['sse4_1', 1, ECX, 19],
+  ['sse4_2', 1, ECX, 20], ['movbe', 1, ECX, 22], ['popcnt', 1, ECX, 23], ['aes', 1, ECX, 25], ['xsave', 1, ECX, 26], ['avx', 1, ECX, 28], ['f16c', 1, ECX, 29], ['rdrand', 1, ECX, 30],
+  ['fsgsbase', 7, EBX, 0], ['tsc_adjust', 7, EBX, 1], ['bmi1', 7, EBX, 3], ['avx2', 7, EBX, 5], ['smep', 7, EBX, 7], ['bmi2', 7, EBX, 8],
   ['erms', 7, EBX, 9], ['rdseed', 7, EBX, 18], ['adx', 7, EBX, 19], ['smap', 7, EBX, 20], ['clflushopt', 7, EBX, 23],
   ['clwb', 7, EBX, 24], ['sha', 7, EBX, 29], ['umip', 7, ECX, 2], ['rdpid', 7, ECX, 22], ['fsrm', 7, EDX, 4],
   ['arch_capabilities', 7, EDX, 29],
@@ -61,8 +61,12 @@ export const CPUID_FEATURES: readonly (readonly [name: string, leaf: number, reg
 const features = (leaf: number, register: number): number =>
   bits(...CPUID_FEATURES.filter(([, l, r]) => l === leaf && r === register).map(([, , , bit]) => bit));
 
-/** XCR0 components: x87 and SSE. */
-const XCR0_SUPPORTED = 0x3;
+/** XCR0 components: x87, SSE, AVX. */
+const XCR0_SUPPORTED = 0x7;
+/** The legacy region and header of an XSAVE area, and the upper halves of the YMM registers behind them (SDM vol. 1, 13.4, 13.5.3). */
+const XSAVE_HEADER_END = 576;
+const AVX_STATE_SIZE = 256;
+const XSAVE_SIZE = XSAVE_HEADER_END + AVX_STATE_SIZE;
 
 /** The bits of CR4 that can be set: those of the features above, and VMXE. */
 export const CR4_SUPPORTED: number =
@@ -92,8 +96,9 @@ function basicLeaves(options: CpuidOptions): CpuidEntry[] {
     entry(0xb, 0, 1, 0x100, apicId, 0),
     entry(0xb, 0, 1, 0x201, apicId, 1),
     entry(0xb, 0, 0, 2, apicId, 2),
-    entry(0xd, XCR0_SUPPORTED, 576, 576, 0, 0),
-    entry(0xd, features(0xd, EAX), 576, 0, 0, 1),
+    entry(0xd, XCR0_SUPPORTED, XSAVE_SIZE, XSAVE_SIZE, 0, 0),
+    entry(0xd, features(0xd, EAX), XSAVE_SIZE, 0, 0, 1),
+    entry(0xd, AVX_STATE_SIZE, XSAVE_HEADER_END, 0, 0, 2),
   ];
 }
 

@@ -15,7 +15,7 @@ import { extreme, GREATER, LESS, order, predicate } from "./compare";
 import { fromHalf, fromInteger, resize, toHalf, toInteger, toIntegral } from "./convert";
 import { signBit } from "./format";
 import { fused } from "./fused";
-import { begin, roundBy, settle } from "./status";
+import { begin, endStage, roundBy, settle } from "./status";
 
 // @ts-ignore: decorator
 @inline
@@ -59,27 +59,38 @@ function multiplyAdd<T>(x: u64, y: u64, i: i32, control: i32): u64 {
   return fused<T>(x, y, get<T>(FLOAT_Z, i), negateProduct, negateAddend);
 }
 
-/** A product of the elements i, if the control chooses it. */
 // @ts-ignore: decorator
 @inline
-function chosen<T>(i: i32, wanted: i32): u64 {
-  return wanted ? multiplication<T>(get<T>(FLOAT_X, i), get<T>(FLOAT_Y, i)) : 0;
+function result<T>(i: i32): u64 {
+  const at = cpu + SCRATCH + FLOAT_RESULT + <usize>i * sizeof<T>();
+  return sizeof<T>() == 8 ? load<u64>(at) : <u64>load<u32>(at);
 }
 
-/** In sixteen bytes: products that the control chooses (bits 7:4) added in pairs, to the places that it chooses (bits 3:0). */
-function dot<T>(first: i32, control: i32): void {
-  const p0 = chosen<T>(first, control & 0x10);
-  const p1 = chosen<T>(first + 1, control & 0x20);
-  let total: u64 = 0;
-  if (sizeof<T>() == 8) {
-    total = addition<T>(p0, p1);
-  } else {
-    const p2 = chosen<T>(first + 2, control & 0x40);
-    const p3 = chosen<T>(first + 3, control & 0x80);
-    const low = addition<T>(p0, p1);
-    total = addition<T>(low, addition<T>(p2, p3));
+/** Adds neighbours `distance` apart, in the lower one's place. */
+function addPairs<T>(count: i32, distance: i32): void {
+  for (let i = 0; i < count; i += distance * 2) put<T>(i, addition<T>(result<T>(i), result<T>(i + distance)));
+}
+
+/**
+ * In each sixteen bytes: products that the control chooses (bits 7:4) added in pairs, to the places that it chooses (bits
+ * 3:0). A stage with an unmasked exception is the last (SDM vol. 2A, DPPS).
+ */
+function dot<T>(count: i32, control: i32): void {
+  const part = 16 / <i32>sizeof<T>();
+  for (let i = 0; i < count; i++) {
+    const chosen = (control >> (4 + (i & (part - 1)))) & 1;
+    put<T>(i, chosen ? multiplication<T>(get<T>(FLOAT_X, i), get<T>(FLOAT_Y, i)) : 0);
   }
-  for (let i = 0; i < 16 / <i32>sizeof<T>(); i++) put<T>(first + i, (control >> i) & 1 ? total : 0);
+  if (!endStage()) return;
+  addPairs<T>(count, 1);
+  if (sizeof<T>() == 4) {
+    if (!endStage()) return;
+    addPairs<T>(count, 2);
+  }
+  for (let first = 0; first < count; first += part) {
+    const total = result<T>(first);
+    for (let i = 0; i < part; i++) put<T>(first + i, (control >> i) & 1 ? total : 0);
+  }
 }
 
 function convert<T>(operation: i32, i: i32, control: i32): void {
@@ -100,7 +111,7 @@ function convert<T>(operation: i32, i: i32, control: i32): void {
 function compute<T>(operation: i32, count: i32, control: i32): i32 {
   begin();
   if (operation == FLOAT_ROUND || operation == FLOAT_TO_HALF) roundBy(control);
-  if (operation == FLOAT_DOT) for (let i = 0; i < count; i += 16 / <i32>sizeof<T>()) dot<T>(i, control);
+  if (operation == FLOAT_DOT) dot<T>(count, control);
   else if (operation == FLOAT_ORDER) put<i32>(0, order<T>(get<T>(FLOAT_X, 0), get<T>(FLOAT_Y, 0), control != 0));
   else if (operation >= FLOAT_TO_I32) for (let i = 0; i < count; i++) convert<T>(operation, i, control);
   else for (let i = 0; i < count; i++) put<T>(i, element<T>(operation, i, control));

@@ -3,7 +3,7 @@ import {
   bias, denormal, exponent, exponentMax, fractionBits, infinity, INTEGER_BIT, isInfinite, isNan, isNegative, isSignaling,
   isZero, pack, quietBit, seen, shiftJam, signBit, takeApart,
 } from "./format";
-import { CHOP, DOWN, IE, NEAREST, OE, PE, rounding, signal, UE, underflowMasked, UP } from "./status";
+import { CHOP, DOWN, IE, NEAREST, OE, overflowMasked, PE, rounding, signal, UE, underflowMasked, UP } from "./status";
 
 /** Whether the last magnitude was exact. */
 let inexact: bool = false;
@@ -137,19 +137,20 @@ function packHalf(negative: bool, biased: i32, significand: u64): u64 {
   const away = rounding == (negative ? DOWN : UP);
   const shifted = biased <= 0 ? shiftJam(significand, 1 - biased) : significand;
   const add = rounding == NEAREST ? half - 1 + ((shifted >> HALF_DROP) & 1) : away ? half + half - 1 : 0;
-  const lost = (shifted << (64 - HALF_DROP)) != 0;
-  if (lost) signal(PE);
   if (biased <= 0) {
     const whole = rounding == NEAREST ? half - 1 + ((significand >> HALF_DROP) & 1) : away ? half + half - 1 : 0;
     const tiny = biased < 0 || significand + whole >= significand;
+    const lost = ((tiny && !underflowMasked ? significand : shifted) << (64 - HALF_DROP)) != 0;
+    if (lost) signal(PE);
     if (tiny && (lost || !underflowMasked)) signal(UE);
     return (shifted + add) >> HALF_DROP;
   }
+  if (shifted << (64 - HALF_DROP)) signal(PE);
   const sum = shifted + add;
   const carried = sum < shifted;
   if (carried) biased++;
   if (biased >= HALF_MAX) {
-    signal(OE | PE);
+    signal(overflowMasked ? OE | PE : OE);
     return rounding == CHOP || rounding == (negative ? UP : DOWN) ? HALF_INFINITY - 1 : HALF_INFINITY;
   }
   const kept = carried ? 0 : (sum >> HALF_DROP) & 0x3ff;

@@ -3,7 +3,7 @@
  * parameter is f32 or f64 and decided when the microcode is compiled.
  */
 import {
-  CHOP, DE, denormalsAreZeros, DOWN, flushToZero, IE, NEAREST, OE, PE, rounding, signal, UE, underflowMasked, UP,
+  CHOP, DE, denormalsAreZeros, DOWN, flushToZero, IE, NEAREST, OE, overflowMasked, PE, rounding, signal, UE, underflowMasked, UP,
 } from "./status";
 
 export const INTEGER_BIT: u64 = 0x8000000000000000;
@@ -171,8 +171,9 @@ export function pack<T>(negative: bool, biased: i32, significand: u64): u64 {
   return sign | ((<u64>biased << fractionBits<T>()) + (kept - (<u64>1 << fractionBits<T>())));
 }
 
+/** Unmasked, the result is scaled, and inexact only where its significand is (SDM vol. 1, 4.9.1.4). */
 function overflow<T>(negative: bool): u64 {
-  signal(OE | PE);
+  signal(overflowMasked ? OE | PE : OE);
   const sign = negative ? signBit<T>() : 0;
   const stays = rounding == CHOP || rounding == (negative ? UP : DOWN);
   return sign | (stays ? infinity<T>() - 1 : infinity<T>());
@@ -189,7 +190,7 @@ function packTiny<T>(negative: bool, biased: i32, significand: u64): u64 {
     return sign;
   }
   const shifted = shiftJam(significand, 1 - biased);
-  const inexact = (shifted << (64 - drop)) != 0;
+  const inexact = ((tiny && !underflowMasked ? significand : shifted) << (64 - drop)) != 0;
   if (inexact) signal(PE);
   if (tiny && (inexact || !underflowMasked)) signal(UE);
   // A carry into the exponent's place gives the least normal number.

@@ -36,6 +36,7 @@ export let denormalsAreZeros: bool = false;
 /** Tiny results become zero: only where underflow is masked. */
 export let flushToZero: bool = false;
 export let underflowMasked: bool = false;
+export let overflowMasked: bool = false;
 
 export function begin(): void {
   const mxcsr = get32(MXCSR);
@@ -43,6 +44,7 @@ export function begin(): void {
   rounding = (mxcsr >> RC_SHIFT) & 3;
   denormalsAreZeros = (mxcsr & DAZ) != 0;
   underflowMasked = (mxcsr & (UE << MASK_SHIFT)) != 0;
+  overflowMasked = (mxcsr & (OE << MASK_SHIFT)) != 0;
   flushToZero = (mxcsr & FTZ) != 0 && underflowMasked;
 }
 
@@ -74,6 +76,15 @@ export function ignoreDenormalsAreZeros(): void {
 /** Whether one of the exceptions that come before others is unmasked. */
 function unmaskedBefore(exceptions: i32): bool {
   return (exceptions & BEFORE & ~(get32(MXCSR) >> MASK_SHIFT)) != 0;
+}
+
+/** Ends a stage of several: false if an unmasked exception was found, else what was found is sticky. */
+export function endStage(): bool {
+  const mxcsr = get32(MXCSR);
+  if (raised & ~(mxcsr >> MASK_SHIFT) & ALL) return false;
+  set32(MXCSR, mxcsr | raised);
+  raised = 0;
+  return true;
 }
 
 /** Makes the exceptions sticky, or the fault pending. */

@@ -3,13 +3,12 @@ import {
   FLOAT_FROM_I32, FLOAT_FROM_I64, FLOAT_RESIZE, FLOAT_TO_I32, FLOAT_TO_I64,
 } from '../../state/float-operation.ts';
 import type { Value } from '../../wasm/function-builder.ts';
-import * as op from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import {
   all, allSet, certainNumberOr, certainOr, inexactAllowed, isNotDenormal, isOrdinary, ordinaryLanes, packed, plainLanes, type FloatCall,
 } from './float-exact.ts';
 import {
-  copyFirstSource, enterMmx, joinLow, loadParts, readVector, requireMmx, requireXmm, secondSource, source, usesMmx, writeVector,
+  copyFirstSource, enterMmx, joinLow, loadParts, readGeneral, readVector, requireMmx, requireXmm, secondSource, source, usesMmx, writeVector,
   type Vector,
 } from './operand.ts';
 import { elements, ofWidth } from './packed-float.ts';
@@ -24,7 +23,7 @@ function fromInteger(width: Width): Semantics {
     requireXmm(b);
     const second = secondSource(b);
     const size = b.size(second) as 4 | 8;
-    const value = b.load(size === 8 ? op.I64_LOAD : op.I32_LOAD, source(b, second, size), 0);
+    const value = readGeneral(b, second, size);
     const name = width === 8 ? (size === 8 ? 'f64FromI64' : 'f64FromI32') : size === 8 ? 'f32FromI64' : 'f32FromI32';
     const native = convert(b, name, value);
     const operation = ofWidth(size === 8 ? FLOAT_FROM_I64 : FLOAT_FROM_I32, width);
@@ -177,7 +176,8 @@ const singleToDouble: Semantics = (b) => {
   requireXmm(b);
   const y = loadFloat(b, 4, source(b, secondSource(b), 4));
   const certain = b.and(compareFloat(b, 4, 'eq', y, y), isNotDenormal(b, 4, y));
-  storeFloat(b, 8, copyFirstSource(b), certainNumberOr(b, convert(b, 'promote', y), certain, { operation: FLOAT_RESIZE, count: 1, y: [y] }));
+  const result = certainNumberOr(b, convert(b, 'promote', y), certain, { operation: FLOAT_RESIZE, count: 1, y: [y] });
+  storeFloat(b, 8, copyFirstSource(b), result);
 };
 
 const doubleToSingle: Semantics = (b) => {
@@ -185,7 +185,8 @@ const doubleToSingle: Semantics = (b) => {
   const y = loadFloat(b, 8, source(b, secondSource(b), 8));
   const native = convert(b, 'demote', y);
   const certain = all(b, [inexactAllowed(b, true), isOrdinary(b, 8, y), isOrdinary(b, 4, native)]);
-  storeFloat(b, 4, copyFirstSource(b), certainNumberOr(b, native, certain, { operation: ofWidth(FLOAT_RESIZE, 8), count: 1, y: [y] }));
+  const result = certainNumberOr(b, native, certain, { operation: ofWidth(FLOAT_RESIZE, 8), count: 1, y: [y] });
+  storeFloat(b, 4, copyFirstSource(b), result);
 };
 
 export const floatConvertSemantics: Readonly<Record<string, Semantics>> = {

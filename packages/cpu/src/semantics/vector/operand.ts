@@ -4,7 +4,7 @@
  * frames of MMX, of SSE (destination and first source are one operand) and of VEX (three operands, of 16 or 32 bytes).
  */
 import { CR0, FSW, FTAG, FTOP, X87_BLOCKED } from '../../state/layout.ts';
-import { RC_MMX } from '../../decode/instruction.ts';
+import { RC_GPR, RC_MMX } from '../../decode/instruction.ts';
 import type { Value } from '../../wasm/function-builder.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import { loadZero, shuffleLanes, storeLow, zero } from './simd.ts';
@@ -84,6 +84,30 @@ export function source(b: Emitter, n: number, size: number, aligned: boolean = s
   return b.translateRead(linear, size);
 }
 
+export function isGeneral(b: Emitter, n: number): boolean {
+  const operand = b.operand(n);
+  return operand.kind === 'reg' && operand.regClass === RC_GPR;
+}
+
+/** The low `size` bytes of a general register or of memory (operand n). */
+export function readGeneral(b: Emitter, n: number, size: 1 | 2 | 4 | 8): Value {
+  if (!isGeneral(b, n)) return b.loadSized(source(b, n, size), 0, size);
+  const value = b.read(n);
+  return size === 8 ? value : b.mask(size, b.wrap(value));
+}
+
+/** Zero-extends to general register operand n. */
+export function writeGeneral(b: Emitter, n: number, value: Value): void {
+  b.write(n, b.size(n) === 8 ? b.extendU(value) : b.wrap(value));
+}
+
+/** Stores at a linear address. */
+export function storeParts(b: Emitter, linear: Value, parts: Vector): void {
+  const { host, slow } = b.translateWrite(linear, parts.length * PART);
+  for (const [i, part] of parts.entries()) b.storeV128(host, i * PART, part);
+  b.commit(slow);
+}
+
 /** #GP(0) for an address that is not a multiple of the size. */
 export function requireAligned(b: Emitter, linear: Value, size: number): void {
   b.raise(GP, 0, b.and(b.wrap(linear), b.i32(size - 1)));
@@ -91,7 +115,7 @@ export function requireAligned(b: Emitter, linear: Value, size: number): void {
 
 /** Bytes of a vector operand as instructions use it: an XMM register is one of sixteen also where memory has fewer. */
 export function vectorSize(b: Emitter): number {
-  return Math.max(PART, ...b.form.operands.map((o) => (o.kind === 'reg' ? o.size : 0)));
+  return Math.max(PART, ...b.form.operands.map((o) => (o.kind === 'reg' || o.kind === 'mem' ? o.size : 0)));
 }
 
 /** Loads the parts at an address. */

@@ -7,8 +7,8 @@ import type { Value } from '../../wasm/function-builder.ts';
 import * as op from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import {
-  binary, copyFirstSource, enterMmx, firstSource, imm8, isMmx, isVex, readVector, require, requireXmm, secondSource, source,
-  unary, unaryWithImmediate, withImmediate, writeVector,
+  binary, copyFirstSource, enterMmx, firstSource, imm8, isMmx, isVex, readGeneral, readVector, require, requireXmm, secondSource, source,
+  unary, unaryWithImmediate, withImmediate, writeGeneral, writeVector,
 } from './operand.ts';
 import { bytes, lanes, shuffleLanes, simd, simdTest, type SimdName } from './simd.ts';
 
@@ -16,19 +16,19 @@ const words = (list: readonly number[]): number[] => list.flatMap((n) => [n & 0x
 const doublewords = (list: readonly number[]): number[] => list.flatMap((n) => [n & 0xff, (n >> 8) & 0xff, 0, 0]);
 
 /** Doubleword lanes (immediate >> 2i) & 3. */
-function fields(b: Emitter, immediate: Value): Value {
+export function doublewordFields(b: Emitter, immediate: Value): Value {
   const scaled = simd(b, 'mul32', simd(b, 'splat32', immediate), bytes(b, doublewords([64, 16, 4, 1])));
   return simd(b, 'and', simd(b, 'shrU32', scaled, b.i32(6)), lanes(b, 4, 3));
 }
 
 /** Control bytes that pick doublewords by the four fields of the immediate. */
 function doublewordControl(b: Emitter, immediate: Value): Value {
-  return simd(b, 'add32', simd(b, 'mul32', fields(b, immediate), lanes(b, 4, 0x0404_0404)), lanes(b, 4, 0x0302_0100));
+  return simd(b, 'add32', simd(b, 'mul32', doublewordFields(b, immediate), lanes(b, 4, 0x0404_0404)), lanes(b, 4, 0x0302_0100));
 }
 
 /** Control bytes that pick words of the low half by the fields; the other half stays. */
 function wordControl(b: Emitter, immediate: Value, high: boolean): Value {
-  const four = fields(b, immediate);
+  const four = doublewordFields(b, immediate);
   const narrow = simd(b, 'narrowU32', four, four);
   const control = simd(b, 'add16', simd(b, 'mul16', narrow, lanes(b, 2, 0x0202)), lanes(b, 2, high ? 0x0908 : 0x0100));
   const same = bytes(b, Array.from({ length: 16 }, (_, i) => i));
@@ -103,7 +103,7 @@ function extract(size: 1 | 2 | 4 | 8): Semantics {
     const value = b.load(LANE_LOADS[size]!, element(b, b.registerPointer(1), size, mmx ? 8 : 16), 0);
     if (mmx) enterMmx(b);
     if (b.operand(0).kind === 'mem') b.storeLinear(b.address(), size, value);
-    else b.storeI64(b.registerPointer(0), 0, b.extendU(value));
+    else writeGeneral(b, 0, value);
   };
 }
 
@@ -112,7 +112,7 @@ function insert(size: 1 | 2 | 4 | 8): Semantics {
   return (b) => {
     const mmx = isMmx(b, 0);
     require(b);
-    const value = b.load(LANE_LOADS[size]!, source(b, secondSource(b), size), 0);
+    const value = readGeneral(b, secondSource(b), size);
     const pointer = copyFirstSource(b);
     if (mmx) {
       enterMmx(b);
@@ -142,7 +142,7 @@ function moveMask(name: 'bitmask8' | 'bitmask32' | 'bitmask64', size: number): S
     const [low, high] = readVector(b, 1).map((part) => simdTest(b, name, part));
     if (isMmx(b, 1)) enterMmx(b);
     const mask = high ? b.or(low!, b.shl(high, b.i32(16 / size))) : low!;
-    b.storeI64(b.registerPointer(0), 0, b.extendU(mask));
+    writeGeneral(b, 0, mask);
   };
 }
 

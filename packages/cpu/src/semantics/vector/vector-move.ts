@@ -3,7 +3,7 @@ import type { Value } from '../../wasm/function-builder.ts';
 import * as op from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import {
-  copyFirstSource, enterMmx, isMmx, isVex, readVector, require, requireAligned, requireMmx, requireXmm, source, usesMmx, vectorSize,
+  copyFirstSource, enterMmx, isMmx, isVex, readGeneral, readVector, require, requireAligned, requireMmx, requireXmm, source, storeParts, usesMmx, vectorSize,
   writeMmx, writeVector, loadParts,
 } from './operand.ts';
 import { lanes, loadZero, shuffleLanes, simd, type SimdName } from './simd.ts';
@@ -22,13 +22,6 @@ function whole(aligned: boolean): Semantics {
     if (aligned) requireAligned(b, linear, size);
     storeParts(b, linear, value);
   };
-}
-
-/** Stores at a linear address. */
-function storeParts(b: Emitter, linear: Value, parts: readonly Value[]): void {
-  const { host, slow } = b.translateWrite(linear, parts.length * 16);
-  for (const [i, part] of parts.entries()) b.storeV128(host, i * 16, part);
-  b.commit(slow);
 }
 
 function loadBits(b: Emitter, address: Value, size: 4 | 8): Value {
@@ -75,7 +68,7 @@ function crossHalf(from: number, to: number): Semantics {
 const moveBits: Semantics = (b) => {
   require(b);
   const size = bitsSize(b);
-  const value = loadBits(b, source(b, 1, size), size);
+  const value = readGeneral(b, 1, size);
   const target = b.operand(0);
   if (target.kind === 'mem') b.storeLinear(b.address(), size, value);
   if (usesMmx(b)) enterMmx(b);
