@@ -172,6 +172,11 @@ export const ALLOWANCES: readonly Allowance[] = [
     explains: (c) => /^v?maskmov(q|dqu)$/.test(c.form.mnemonic) && [14, 17].includes(Math.max(c.ours.vector, c.theirs.vector)),
   },
   {
+    name: 'kernel-address',
+    reason: 'what lies in the upper half of the address space is the kernel\'s, present or not',
+    explains: (c) => c.ours.vector === 14 && c.theirs.vector === 14 && c.theirs.cr2 >> 63n === 1n,
+  },
+  {
     name: 'lar-undefined',
     reason: 'bits 19:16 of what LAR gives are undefined (SDM vol. 2A, LAR)',
     explains: (c) => c.form.mnemonic === 'lar' && c.ours.vector < 0 && c.theirs.vector < 0 && larAgrees(c),

@@ -30,27 +30,24 @@ function checkValue(test: TestCase): number {
 }
 
 class Output {
-  #view = new DataView(new ArrayBuffer(1 << 20));
-  #at = 0;
+  readonly #parts: Buffer[] = [];
 
-  #room(bytes: number): number {
-    if (this.#at + bytes > this.#view.byteLength) {
-      const larger = new Uint8Array(this.#view.byteLength * 2);
-      larger.set(new Uint8Array(this.#view.buffer));
-      this.#view = new DataView(larger.buffer);
-    }
-    const at = this.#at;
-    this.#at += bytes;
-    return at;
+  u8(value: number): void { this.#parts.push(Buffer.of(value & 0xff)); }
+
+  u16(value: number): void {
+    this.#parts.push(Buffer.of(value & 0xff, (value >> 8) & 0xff));
   }
 
-  u8(value: number): void { this.#view.setUint8(this.#room(1), value & 0xff); }
-  u16(value: number): void { this.#view.setUint16(this.#room(2), value, true); }
-  u32(value: number): void { this.#view.setUint32(this.#room(4), value >>> 0, true); }
-  u64(value: bigint): void { this.#view.setBigUint64(this.#room(8), value, true); }
+  u32(value: number): void {
+    this.#parts.push(Buffer.from(Uint32Array.of(value).buffer));
+  }
 
-  bytes(): Uint8Array {
-    return new Uint8Array(this.#view.buffer, 0, this.#at);
+  u64(value: bigint): void {
+    this.#parts.push(Buffer.from(BigUint64Array.of(value).buffer));
+  }
+
+  bytes(): Buffer {
+    return Buffer.concat(this.#parts);
   }
 }
 
@@ -77,24 +74,24 @@ function writeResult(out: Output, test: TestCase, result: CaseResult): void {
   }
 }
 
-/** Runs `count` cases of each subject, from the first on that the harness survives, and writes what comes of them. */
+/** Runs `count` cases of each subject, and writes what comes of them. */
 export function record(list: readonly Subject[], count: number, native: RunNative): Uint8Array {
-  const out = new Output();
   const index: Record<string, number[]> = {};
-  for (const subject of list) {
+  const tests: { test: TestCase; name: string }[] = [];
+  for (const { name, form, mode } of list) {
     const numbers: number[] = [];
-    const tests: TestCase[] = [];
     for (let number = 0; number < count; number++) {
-      const test = makeCase(subject.form, subject.mode, number);
+      const test = makeCase(form, mode, number);
       if (!test) continue;
-      tests.push(test);
+      tests.push({ test, name });
       numbers.push(number);
     }
-    index[subject.name] = numbers;
-    for (const [i, result] of native(tests).entries()) {
-      if (!result) throw new Error(`the harness does not survive ${subject.name} #${numbers[i]}`);
-      writeResult(out, tests[i]!, result);
-    }
+    index[name] = numbers;
+  }
+  const out = new Output();
+  for (const [i, result] of native(tests.map(({ test }) => test)).entries()) {
+    if (!result) throw new Error(`the harness does not survive a case of ${tests[i]!.name}`);
+    writeResult(out, tests[i]!.test, result);
   }
   const head = Buffer.from(`${JSON.stringify(index)}\n`);
   return brotliCompressSync(Buffer.concat([head, out.bytes()]), { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } });

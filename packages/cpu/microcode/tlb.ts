@@ -126,7 +126,7 @@ export function unalignedSet(): usize {
 
 /** #AC(0) for an operand of 2, 4, 8, 10 or more bytes that is not aligned (SDM vol. 3A, table 7-7). */
 function misaligned(linear: i64, size: i32): bool {
-  let alignment: i64 = size & (size - 1) ? 1 : size;
+  let alignment: i64 = size > 32 || size & (size - 1) ? 1 : size;
   if (size == 10) alignment = 8;
   else if (size == 32) alignment = 16;
   // The x87 environment and state, of 32 and 16-bit format.

@@ -19,7 +19,8 @@ import { updateSummary } from "./x87/stack";
 const MXCSR_INITIAL = 0x1f80;
 /** MXCSR bits that can be set; what FXSAVE stores as MXCSR_MASK. */
 const MXCSR_MASK = 0xffff;
-const LEGACY_SIZE = 416;
+/** Bytes that FXSAVE and FXRSTOR reach, though the last ones are not written. */
+const LEGACY_SIZE = 512;
 /** Start of the XSAVE header, and end: where the extended region begins. */
 const HEADER = 512;
 const EXTENDED = 576;

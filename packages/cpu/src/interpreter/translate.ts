@@ -53,7 +53,7 @@ export class Translator {
   readonly #instruction = new Instruction();
   readonly #scratch = new Uint8Array(32);
   /** Handler number by form, address size and mode; 0 where it was not looked up yet. */
-  readonly #numbers = new Uint16Array(forms().length * 8);
+  readonly #numbers = new Uint16Array(forms().length * 32);
   /** Mnemonics seen that nothing executes; they raise #UD. */
   readonly unknown: Map<string, number> = new Map<string, number>();
   /** Instructions translated. */
@@ -336,7 +336,7 @@ export class Translator {
   /** The handler for the decoded instruction, through a cache on what decides it. */
   #handlerNumber(): number {
     const ins = this.#instruction;
-    const at = (ins.form << 3) | (sizeBits(ins.addressSize) << 1) | (ins.mode === 64 ? 1 : 0);
+    const at = (ins.form << 5) | (sizeBits(ins.operandSize) << 3) | (sizeBits(ins.addressSize) << 1) | (ins.mode === 64 ? 1 : 0);
     const known = this.#numbers[at]!;
     if (known !== 0) return known;
     return (this.#numbers[at] = this.#findHandler());
