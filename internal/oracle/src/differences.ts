@@ -177,6 +177,11 @@ export const ALLOWANCES: readonly Allowance[] = [
     explains: (c) => c.ours.vector === 14 && c.theirs.vector === 14 && c.theirs.cr2 >> 63n === 1n,
   },
   {
+    name: 'mxcsr-mm',
+    reason: 'AMD has MXCSR.MM (bit 17), misaligned SSE operands; to Intel the bit is reserved and raises #GP (SDM vol. 1, 10.2.3)',
+    explains: (c) => /^(fxrstor|v?ldmxcsr)/.test(c.form.mnemonic) && c.ours.vector === 13 && c.theirs.vector < 0,
+  },
+  {
     name: 'lar-undefined',
     reason: 'bits 19:16 of what LAR gives are undefined (SDM vol. 2A, LAR)',
     explains: (c) => c.form.mnemonic === 'lar' && c.ours.vector < 0 && c.theirs.vector < 0 && larAgrees(c),
