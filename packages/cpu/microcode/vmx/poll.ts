@@ -3,7 +3,8 @@
  * vol. 3C, 26.5 and 27.7 for the events of VMX).
  */
 import {
-  ACTIVITY, INTERRUPTIBILITY, MSR_DEBUGCTL, PENDING_DEBUG, REQUESTS, RFLAGS_REST, ST_FAULT, ST_NEXT,
+  ACTIVITY, CS, DR0, DR7, INTERRUPTIBILITY, MSR_DEBUGCTL, PENDING_DEBUG, REQUESTS, RFLAGS_REST, RIP, SEG, SEG_BASE, SEG_SIZE, ST_FAULT,
+  ST_NEXT,
 } from "../../src/state/layout";
 import { MTF_PENDING, SHADOW_SERVED, STEP_ARMED } from "../../src/state/vmx-layout";
 import {
@@ -17,7 +18,7 @@ import {
 import { cpu, get32, get64, set32, set64 } from "../cpu";
 import { deliver, deliverEvent } from "../deliver";
 import { debugFault, TYPE_EXTERNAL, TYPE_NMI } from "../event";
-import { FLAG_BIT_IF, FLAG_BIT_TF } from "../flags";
+import { FLAG_BIT_IF, FLAG_BIT_RF, FLAG_BIT_TF } from "../flags";
 import { settleStiShadow } from "../shadow";
 import { inGuest, pinControl, procControl, secondaryControl } from "./controls";
 import { interruptPending, takeVector, vmexit, vmexitEvent, vmexitExternalInterrupt } from "./exit";
@@ -38,6 +39,10 @@ const DR6_BREAKPOINTS: i64 = 0xf;
 /** Pending-debug bit 12: an enabled breakpoint matched. */
 const PENDING_ENABLED: i64 = 0x1000;
 const DEBUGCTL_BTF = 2;
+const DR7_ENABLED = 0xff;
+/** STEP_ARMED: the instruction began with TF, with RF. */
+const ARMED_TF = 1;
+const ARMED_RF = 2;
 const REQUEST_NMI = 1;
 const REQUEST_INIT = 2;
 const REQUEST_LOOK = 4;
@@ -76,8 +81,12 @@ function endShadow(): void {
 
 /** An instruction that began with TF set has completed (event delivery would have cleared STEP_ARMED). */
 function endStep(): void {
-  if (!get32(STEP_ARMED)) return;
+  const armed = get32(STEP_ARMED);
+  if (!armed) return;
   set32(STEP_ARMED, 0);
+  // RF lasts for one instruction (vol. 3B, 19.3.1.1).
+  if (armed & ARMED_RF) set32(RFLAGS_REST, get32(RFLAGS_REST) & ~FLAG_BIT_RF);
+  if (!(armed & ARMED_TF)) return;
   set64(PENDING_DEBUG, get64(PENDING_DEBUG) | DR6_BS);
 }
 
@@ -167,18 +176,44 @@ function pollNmi(blocking: i32): i32 {
 /** Arms what must be looked at after the next instruction. */
 function beginInstruction(): i32 {
   let step = false;
+  let armed = 0;
+  if (get32(DR7) & DR7_ENABLED) {
+    step = true;
+    if (get32(RFLAGS_REST) & FLAG_BIT_RF) {
+      armed = ARMED_RF;
+    } else {
+      const hit = instructionBreakpoints();
+      if (hit != 0) {
+        debugFault(hit);
+        return settle(deliver());
+      }
+    }
+  }
   const shadow = get32(INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
   if (shadow) {
     set32(SHADOW_SERVED, shadow);
     step = true;
   }
   if (get32(RFLAGS_REST) & FLAG_BIT_TF && !(get32(MSR_DEBUGCTL) & DEBUGCTL_BTF)) {
-    set32(STEP_ARMED, 1);
+    armed |= ARMED_TF;
     step = true;
   }
+  if (armed) set32(STEP_ARMED, armed);
   if (procControl(CPU_BASED_MONITOR_TRAP_FLAG)) {
     set32(MTF_PENDING, 1);
     step = true;
   }
   return step ? POLL_STEP : ST_NEXT;
+}
+
+/** Bits 0 to 3 of DR6 for enabled breakpoints on the instruction that is to begin (vol. 3B, 19.2.4, 19.3.1.1). */
+function instructionBreakpoints(): i64 {
+  const dr7 = get32(DR7);
+  const rip = get64(RIP) + get64(SEG + CS * SEG_SIZE + SEG_BASE);
+  let hit: i64 = 0;
+  for (let i = 0; i < 4; i++) {
+    // R/W of 00 is execution, whose length is 00.
+    if ((dr7 >> (i << 1)) & 3 && ((dr7 >> (16 + (i << 2))) & 15) == 0 && get64(DR0 + (i << 3)) == rip) hit |= <i64>1 << i;
+  }
+  return hit;
 }
