@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { Failure } from './failure.ts';
 import { PackagesUnavailable } from './linux/apt.ts';
+import { ARCHITECTURES } from './linux/images.ts';
 import { type RunFlags, addRunOptions } from './run-options.ts';
-import { fetchCommand } from './commands/fetch.ts';
+import { type FetchFlags, fetchCommand } from './commands/fetch.ts';
 import { runCommand } from './commands/run.ts';
 import { statCommand } from './commands/stat.ts';
 import { type TraceFlags, traceCommand } from './commands/trace.ts';
@@ -61,7 +62,8 @@ function buildProgram(done: (status: number) => void): Command {
     .description('fetch Linux into the cache and say where it is')
     .option('--refresh', 'fetch it again')
     .option('--json', 'print one JSON object')
-    .action(async (flags: { refresh?: boolean; json?: boolean }) => done(await fetchCommand(flags)));
+    .addOption(new Option('--arch <name>', 'the architecture of kernel and programs').choices(ARCHITECTURES).default('amd64'))
+    .action(async (flags: FetchFlags) => done(await fetchCommand(flags)));
   return program;
 }
 

@@ -29,20 +29,20 @@ export class Apt {
   readonly #progress: (line: string) => void;
   #options: readonly string[];
 
-  private constructor(folder: string, progress: (line: string) => void) {
+  private constructor(folder: string, architecture: string, progress: (line: string) => void) {
     this.#folder = folder;
     this.#progress = progress;
     this.#options = [
-      'APT::Architecture=amd64', 'APT::Architectures=amd64', 'APT::Sandbox::User=root', 'Acquire::Retries=1',
+      `APT::Architecture=${architecture}`, `APT::Architectures=${architecture}`, 'APT::Sandbox::User=root', 'Acquire::Retries=1',
       'Acquire::Languages=none', 'Acquire::http::Timeout=15', 'Acquire::https::Timeout=15', `Dir::State=${folder}/state`,
       `Dir::State::lists=${folder}/lists`, `Dir::State::status=${folder}/status`, `Dir::Cache=${folder}/cache`,
       `Dir::Cache::archives=${folder}/archives`,
     ];
   }
 
-  /** An apt state in `folder`, with fresh package lists in which `wanted` is known. */
-  static async open(folder: string, wanted: string, progress: (line: string) => void): Promise<Apt> {
-    const apt = new Apt(folder, progress);
+  /** An apt state in `folder`, with fresh package lists of Debian's architecture in which `wanted` is known. */
+  static async open(folder: string, architecture: string, wanted: string, progress: (line: string) => void): Promise<Apt> {
+    const apt = new Apt(folder, architecture, progress);
     for (const name of ['state', 'lists/partial', 'cache', 'archives/partial']) await mkdir(join(folder, name), { recursive: true });
     await writeFile(join(folder, 'status'), '');
     let failure = await apt.#update();

@@ -6,7 +6,10 @@ import { cacheFolder, fillFolder, withScratch } from '../cache.ts';
 import { Apt, PackagesUnavailable } from './apt.ts';
 import { INITRAMFS_RECIPE, buildInitramfs } from './initramfs.ts';
 
-const KERNEL_META = 'linux-image-cloud-amd64';
+/** Debian's architectures, with the package that stands for the kernel of each. */
+const KERNEL_META = { amd64: 'linux-image-cloud-amd64', i386: 'linux-image-686' } as const;
+export type Architecture = keyof typeof KERNEL_META;
+export const ARCHITECTURES: readonly string[] = Object.keys(KERNEL_META);
 const BUSYBOX = 'busybox-static';
 const MANIFEST = 'manifest.json';
 
@@ -28,12 +31,15 @@ export interface FetchOptions {
   readonly progress: (line: string) => void;
   /** Fetches the packages again although there are images in the cache. */
   readonly refresh?: boolean;
+  /** Of kernel and BusyBox; amd64 by default. */
+  readonly architecture?: Architecture;
 }
 
 /** The images; throws PackagesUnavailable when they are not in the cache and packages can't be had. */
 export async function linuxImages(options: FetchOptions): Promise<LinuxImages> {
-  const cached = options.refresh === true ? undefined : await cachedImages();
-  return cached ?? fetchImages(options.progress);
+  const architecture = options.architecture ?? 'amd64';
+  const cached = options.refresh === true ? undefined : await cachedImages(architecture);
+  return cached ?? fetchImages(architecture, options.progress);
 }
 
 // Folders are named by what they are made of, so that a change of the recipe makes new ones.
@@ -41,8 +47,12 @@ function recipe(): string {
   return createHash('sha256').update(INITRAMFS_RECIPE).digest('hex').slice(0, 12);
 }
 
-async function cachedImages(): Promise<LinuxImages | undefined> {
-  const folder = join(cacheFolder(), 'linux');
+function folderOf(architecture: Architecture): string {
+  return join(cacheFolder(), architecture === 'amd64' ? 'linux' : `linux-${architecture}`);
+}
+
+async function cachedImages(architecture: Architecture): Promise<LinuxImages | undefined> {
+  const folder = folderOf(architecture);
   const names = await readdir(folder).catch(() => []);
   const newest = names.filter((name) => name.endsWith(`-${recipe()}`)).sort(byVersion).at(-1);
   return newest === undefined ? undefined : readImages(join(folder, newest)).catch(() => undefined);
@@ -57,15 +67,16 @@ async function readImages(folder: string): Promise<LinuxImages> {
   return { ...manifest, kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd.img') };
 }
 
-async function fetchImages(progress: (line: string) => void): Promise<LinuxImages> {
+async function fetchImages(architecture: Architecture, progress: (line: string) => void): Promise<LinuxImages> {
   const target = await withScratch(async (scratch) => {
-    const apt = await Apt.open(join(scratch, 'apt'), KERNEL_META, progress);
-    const kernelPackage = await apt.firstDependency(KERNEL_META);
+    const meta = KERNEL_META[architecture];
+    const apt = await Apt.open(join(scratch, 'apt'), architecture, meta, progress);
+    const kernelPackage = await apt.firstDependency(meta);
     const root = join(scratch, 'root');
     const kernelVersion = await apt.unpack(kernelPackage, root);
     const busyboxVersion = await apt.unpack(BUSYBOX, root);
     progress('building the initramfs');
-    const folder = join(cacheFolder(), 'linux', `${kernelPackage}_${kernelVersion}_${busyboxVersion}-${recipe()}`.replaceAll('/', '-'));
+    const folder = join(folderOf(architecture), `${kernelPackage}_${kernelVersion}_${busyboxVersion}-${recipe()}`.replaceAll('/', '-'));
     await fillFolder(folder, async (made) => {
       const boot = join(root, 'boot');
       const kernel = (await readdir(boot)).find((name) => name.startsWith('vmlinuz-'));
