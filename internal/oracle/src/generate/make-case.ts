@@ -34,7 +34,8 @@ function place(form: Form, mode: Mode, encoded: Encoded, random: Random): TestCa
   if (mode === 16 && state.selector(S.SS) === local('data16') && namesWideStackPointer(ins)) return null;
   setImplicit(form.mnemonic, state, mode, random);
   relateOperands(form, ins, mode, state, random);
-  const atEnd = random.oneIn(60) && !/^(pushf|movs|stos|lods|scas|cmps|ins|outs)/.test(form.mnemonic);
+  // Single steps stop within strings and gathers.
+  const atEnd = random.oneIn(60) && !/^(pushf|movs|stos|lods|scas|cmps|ins|outs|vp?gather)/.test(form.mnemonic);
   const codeAddress = atEnd ? CODE_END - code.length + (random.oneIn(2) ? random.below(code.length) : 0) : CODE_START;
   state.set(S.RIP, BigInt(codeAddress - (mode === 16 ? CODE : 0)));
   const patches: Patch[] = stackPatches(form, mode, state, random);
