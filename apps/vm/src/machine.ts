@@ -21,6 +21,7 @@ export async function prepareMachine(flags: RunFlags, say: (line: string) => voi
     memory: flags.memory,
     unpack: flags.unpack,
     deterministic: flags.deterministic === true,
+    jit: flags.jit && (flags.jitThreshold === undefined ? {} : { threshold: flags.jitThreshold }),
     isaDebugExit: flags.isaDebugExit === true,
     noReboot: !flags.reboot,
   };

@@ -7,6 +7,7 @@ import { Failure } from './failure.ts';
 export const MEMORY_MIN = 16;
 export const MEMORY_MAX = 3072;
 export const MEMORY_DEFAULT = 512;
+export const THRESHOLD_MAX = 1_000_000_000;
 export const APPEND_DEFAULT = 'console=ttyS0';
 
 /** What commander hands over. */
@@ -18,6 +19,8 @@ export interface RunFlags {
   module?: string[];
   unpack: boolean;
   deterministic?: boolean;
+  jit: boolean;
+  jitThreshold?: number;
   isaDebugExit?: boolean;
   reboot: boolean;
   exitStats?: string;
@@ -39,6 +42,8 @@ export function addRunOptions(command: Command): Command {
     .addOption(new Option('--no-unpack', 'let the guest unpack a compressed kernel itself'))
     .addOption(new Option('--no-reboot', 'end when the guest resets the machine'))
     .addOption(new Option('--deterministic', 'time counts instructions: equal inputs give equal runs'))
+    .addOption(new Option('--no-jit', 'only interpret the guest\'s code'))
+    .addOption(new Option('--jit-threshold <n>', 'instructions that a piece of code runs before it is compiled').argParser(parseThreshold))
     .addOption(new Option('--isa-debug-exit', 'port 0x501 ends the machine with exit status (value << 1) | 1'))
     .addOption(new Option('--exit-stats <file>', 'also write the statistics of VM exits to this file, as JSON'));
 }
@@ -48,6 +53,12 @@ export function parseMemory(text: string): number {
   const value = Number(text);
   if (value < MEMORY_MIN) throw new InvalidArgumentError(`${text} MiB is too little: give ${MEMORY_MIN} or more.`);
   if (value > MEMORY_MAX) throw new InvalidArgumentError(`${text} MiB is too much: give ${MEMORY_MAX} or less.`);
+  return value;
+}
+
+export function parseThreshold(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > THRESHOLD_MAX) throw new InvalidArgumentError(`It must be a whole number from 1 to ${THRESHOLD_MAX}.`);
   return value;
 }
 

@@ -4,13 +4,14 @@
  */
 import { HOST_PAGES, PAGE_FLAGS, PAGE_TRACES, TLB, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_SETS, TLB_SET_SIZE, TLB_WRITE } from "../src/state/layout";
 import {
-  REC_HANDLER, REC_SIZE, TRACE_BYTES, TRACE_HASH_SLOT, TRACE_HEADER_SIZE, TRACE_HOST, TRACE_HOST2, TRACE_NEXT, TRACE_RECORDS,
+  HANDLER_EXIT_TRACE, HANDLER_HEAT, HANDLER_REGION, REC_HANDLER, REC_IMM, REC_P2, REC_SIZE, TRACE_BYTES, TRACE_HASH_SLOT,
+  TRACE_HEADER_SIZE, TRACE_HOST, TRACE_HOST2, TRACE_NEXT, TRACE_RECORDS, TRACE_REGION,
 } from "../src/state/record";
 import { cpu } from "./cpu";
 
 const PAGE_HAS_CODE: i32 = 1;
-/** HANDLER_EXIT_TRACE: what the records of a dead trace execute. */
-const EXIT_TRACE: i32 = 0;
+/** A region that was overwritten is compiled again only after more runs each time, up to this many. */
+const LONGEST_HEAT: i32 = 1 << 28;
 /** No instruction is longer. */
 const LONGEST_INSTRUCTION = 15;
 
@@ -61,7 +62,18 @@ function endTrace(trace: usize): void {
   const first = trace + TRACE_HEADER_SIZE;
   if (slot != 0 && load<u32>(slot, 4) == <u32>first) store<u32>(slot, 0);
   const count = load<i32>(trace + TRACE_RECORDS);
-  for (let i = 0; i < count; i++) store<u16>(first + <usize>(i * REC_SIZE) + REC_HANDLER, EXIT_TRACE);
+  for (let i = 0; i < count; i++) store<u16>(first + <usize>(i * REC_SIZE) + REC_HANDLER, HANDLER_EXIT_TRACE);
+  const region = <usize>load<u32>(trace + TRACE_REGION);
+  if (region != 0) endRegion(region);
+}
+
+/** The trace runs interpreted again, and is counted from a higher start. */
+function endRegion(record: usize): void {
+  if (load<u16>(record + REC_HANDLER) != HANDLER_REGION) return;
+  const heat = min<i32>(load<i32>(record + REC_P2) << 1, LONGEST_HEAT);
+  store<i32>(record + REC_P2, heat);
+  store<i32>(record + REC_IMM, heat);
+  store<u16>(record + REC_HANDLER, HANDLER_HEAT);
 }
 
 /**

@@ -24,7 +24,8 @@ export async function createVm(options: VmOptions): Promise<Vm> {
   const memoryMiB = options.memory ?? DEFAULT_MEMORY;
   const deterministic = options.deterministic === true;
   const memory = HostMemory.create((memoryMiB + HOST_OVERHEAD_MIB) * MIB);
-  const processor = createProcessor({ memory, deterministic, ...(deterministic ? { tscKhz: DETERMINISTIC_TSC_KHZ } : {}) });
+  const jit = options.jit === false ? null : options.jit ?? {};
+  const processor = createProcessor({ memory, deterministic, jit, ...(deterministic ? { tscKhz: DETERMINISTIC_TSC_KHZ } : {}) });
   const loop = new EventLoop(processor);
   const kvm = openKvm({
     memory, processors: [processor], statistics: true, realtime: loop.wallClock(), tickHz: TICK_HZ,

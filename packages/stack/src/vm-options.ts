@@ -21,6 +21,8 @@ export interface VmOptions {
   readonly unpack?: boolean;
   /** Time counts instructions, so that equal inputs give equal runs. */
   readonly deterministic?: boolean;
+  /** False: guest code is only interpreted. Otherwise `threshold` says how many instructions a piece of it runs before it is compiled. */
+  readonly jit?: false | { readonly threshold?: number };
   /** Port 0x501 ends the machine with the status (value << 1) | 1. */
   readonly isaDebugExit?: boolean;
   /** A reset ends the machine. */

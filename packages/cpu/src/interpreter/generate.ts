@@ -17,10 +17,12 @@
  */
 import {
   BUDGET, CODE_HOST, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP,
-  ST_DISPATCH, ST_FAULT, ST_NEXT, ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, TRACE_HASH,
-  TRACE_HASH_ENTRIES, TRACE_HASH_SIZE,
+  ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_NEXT, ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, TRACE_HASH,
+  TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT, TRACE_HASH_SIZE,
 } from '../state/layout.ts';
-import { REC_HANDLER, REC_IMM, REC_INDEX, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_PREFIX, REC_SIZE } from '../state/record.ts';
+import {
+  HANDLER_REGION, REC_HANDLER, REC_IMM, REC_INDEX, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_PREFIX, REC_SIZE,
+} from '../state/record.ts';
 import type { Label, Value } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import * as op from '../wasm/opcodes.ts';
@@ -62,6 +64,7 @@ export function generateInterpreter(handlers: readonly Handler[], extraMicrocode
   for (const name of new Set(['op_address', ...handlers.flatMap((h) => (h.microcode === null ? [] : [h.microcode]))]))
     microcodeIndex.set(name, module.importFunction('microcode', name, HANDLER_TYPE));
   module.importGlobal('env', 'cpu');
+  const regions = { table: module.importTable('env', 'regions'), type: module.type({ params: [], results: [op.I32] }) };
   const imports: MicrocodeImports = {
     readMiss: named.get('readMiss')!, writeMiss: named.get('writeMiss')!, writeCommit: named.get('writeCommit')!, named,
   };
@@ -81,7 +84,7 @@ export function generateInterpreter(handlers: readonly Handler[], extraMicrocode
   const undefinedOpcode = module.addElement(module.addFunction(HANDLER_TYPE, raisingHandler(imports, UD_VECTOR, null)));
   const tooLong = module.addElement(module.addFunction(HANDLER_TYPE, raisingHandler(imports, GP_VECTOR, 0)));
 
-  const main = new MainFunction(imports, module.type(HANDLER_TYPE), inline, firstCalled, { checkPage, address, undefinedOpcode, tooLong });
+  const main = new MainFunction(imports, { table: module.ownTable, type: module.type(HANDLER_TYPE) }, regions, inline, firstCalled, { checkPage, address, undefinedOpcode, tooLong });
   module.exportFunction('run', module.addFunction({ params: [op.I32], results: [op.I32] }, main.build()));
   return { bytes: module.finish(), numbers };
 }
@@ -154,6 +157,12 @@ interface FixedElements {
   readonly tooLong: number;
 }
 
+/** A table of functions of one type. */
+interface Callees {
+  readonly table: number;
+  readonly type: number;
+}
+
 class MainFunction {
   readonly #b: DynamicEmitter;
   readonly #rip: Value;
@@ -161,8 +170,11 @@ class MainFunction {
   readonly #budget: Value;
   readonly #link: Value;
   readonly #status: Value;
+  /** Nonzero: the next trace is interpreted even if it was compiled. */
+  readonly #interpret: Value;
   readonly #imports: MicrocodeImports;
-  readonly #handlerType: number;
+  readonly #called: Callees;
+  readonly #regions: Callees;
   readonly #inline: readonly Handler[];
   readonly #firstCalled: number;
   readonly #fixed: FixedElements;
@@ -170,7 +182,9 @@ class MainFunction {
   #next: Label = 0;
   #jump: Label = 0;
 
-  constructor(imports: MicrocodeImports, handlerType: number, inline: readonly Handler[], firstCalled: number, fixed: FixedElements) {
+  constructor(
+    imports: MicrocodeImports, called: Callees, regions: Callees, inline: readonly Handler[], firstCalled: number, fixed: FixedElements,
+  ) {
     const b = new DynamicEmitter([op.I32], (f) => f.param(0), (f) => f.permanentLocal(op.I32), imports);
     this.#b = b;
     this.#rip = b.permanentLocal(op.I64);
@@ -178,8 +192,10 @@ class MainFunction {
     this.#budget = b.permanentLocal(op.I32);
     this.#link = b.permanentLocal(op.I32);
     this.#status = b.permanentLocal(op.I32);
+    this.#interpret = b.permanentLocal(op.I32);
     this.#imports = imports;
-    this.#handlerType = handlerType;
+    this.#called = called;
+    this.#regions = regions;
     this.#inline = inline;
     this.#firstCalled = firstCalled;
     this.#fixed = fixed;
@@ -227,7 +243,7 @@ class MainFunction {
     const linear = b.add(this.#rip, b.loadI64(b.cpu, SEG + CS * SEG_SIZE + SEG_BASE));
     b.if(narrow, () => b.set(linear, b.and(linear, b.i64(-1, 0))));
     const host = this.#fetch(linear);
-    const hashed = b.and(b.xor(host, b.shrU(host, b.i32(15))), b.i32(TRACE_HASH_ENTRIES - 1));
+    const hashed = b.shrU(b.mul(host, b.i32(TRACE_HASH_MULTIPLIER)), b.i32(TRACE_HASH_SHIFT));
     const table = b.mul(b.add(mode, b.loadI32(b.cpu, SINGLE_STEP)), b.i32(TRACE_HASH_SIZE));
     const slot = b.add(b.add(b.cpu, table), b.shl(hashed, b.i32(3)));
     b.if(b.ne(b.loadI32(slot, TRACE_HASH), host), () => {
@@ -268,18 +284,20 @@ class MainFunction {
     const bodies: (() => void)[] = [
       (): void => this.#exitTrace(),
       (): void => this.#jumpRelative(null, 0),
+      (): void => this.#heat(),
+      (): void => this.#region(),
       ...this.#inline.map((h) => (): void => {
         b.form = h.shape;
         h.semantics!(b);
         this.#advance();
       }),
     ];
-    // Innermost block first: handler numbers 0, 1, then from FIRST_INSTRUCTION_HANDLER on.
+    // Innermost block first: handler numbers 0 to HANDLER_REGION, then from FIRST_INSTRUCTION_HANDLER on.
     const labels: Label[] = [];
     for (let i = bodies.length - 1; i >= 0; i--) labels[i] = b.block();
-    const table: Label[] = [labels[0]!, labels[1]!];
-    for (let i = 2; i < FIRST_INSTRUCTION_HANDLER; i++) table.push(call);
-    table.push(...labels.slice(2));
+    const table: Label[] = labels.slice(0, HANDLER_REGION + 1);
+    for (let i = HANDLER_REGION + 1; i < FIRST_INSTRUCTION_HANDLER; i++) table.push(call);
+    table.push(...labels.slice(HANDLER_REGION + 1));
     b.brTable(table, call, b.load(op.I32_LOAD16_U, b.record, REC_HANDLER));
     for (const body of bodies) {
       b.end();
@@ -313,6 +331,36 @@ class MainFunction {
     this.#count(0);
     b.set(this.#rip, this.#ownRip());
     b.br(this.#jump);
+  }
+
+  /** At the head of a trace: counts down until it is to be compiled. */
+  #heat(): void {
+    const b = this.#b;
+    b.set(this.#interpret, b.i32(0));
+    const left = b.sub(b.loadI32(b.record, REC_IMM), b.loadI32(b.record, REC_P1));
+    b.storeI32(b.record, REC_IMM, left);
+    b.if(b.ltS(left, b.i32(0)), () => {
+      b.storeI32(b.cpu, CURRENT_RECORD, b.record);
+      b.set(this.#rip, this.#ownRip());
+      this.#leaveAtRip(b.i32(ST_COMPILE));
+    });
+    this.#advance();
+  }
+
+  /** At the head of a trace: runs the compiled region in its place. It takes BUDGET and PAGE_RIP, and sets BUDGET and RIP. */
+  #region(): void {
+    const b = this.#b;
+    b.if(this.#interpret, () => {
+      b.set(this.#interpret, b.i32(0));
+      this.#advance();
+    });
+    b.storeI32(b.cpu, BUDGET, this.#budget);
+    b.set(this.#status, b.callIndirect(this.#regions.table, this.#regions.type, op.I32, b.loadI32(b.record, REC_IMM)));
+    b.set(this.#budget, b.loadI32(b.cpu, BUDGET));
+    b.set(this.#rip, b.loadI64(b.cpu, RIP));
+    b.set(this.#interpret, b.eq(this.#status, b.i32(ST_INTERPRET)));
+    b.brIf(this.#jump, b.or(this.#interpret, b.eq(this.#status, b.i32(ST_DISPATCH))));
+    b.return(this.#status);
   }
 
   #jumpTo(rip: Value, own: number): void {
@@ -353,7 +401,7 @@ class MainFunction {
     b.storeI32(b.cpu, BUDGET, b.sub(this.#budget, b.load(op.I32_LOAD8_U, b.record, REC_INDEX)));
     const fixed = b.int('geU', b.i32(FIRST_INSTRUCTION_HANDLER - 1), number);
     const element = b.select(fixed, this.#fixedElement(number), b.sub(number, b.i32(this.#firstCalled)));
-    b.set(this.#status, b.callIndirect(this.#handlerType, op.I32, element, b.record));
+    b.set(this.#status, b.callIndirect(this.#called.table, this.#called.type, op.I32, element, b.record));
     b.if(b.eqz(this.#status), () => this.#advance());
     b.leaveWithFault(b.eq(this.#status, b.i32(ST_FAULT)));
     const after = b.block();

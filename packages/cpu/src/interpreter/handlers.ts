@@ -6,19 +6,17 @@ import { RC_CR, RC_DR, RC_GPR_HIGH, RC_GPR, RC_SEG } from '../decode/instruction
 import type { FormShape, OperandShape, Semantics } from '../semantics/emitter.ts';
 import { SEMANTICS } from '../semantics/registry.ts';
 
-/** Sets RIP to the record's own address and looks it up. Invalidation overwrites records with it. */
-export const HANDLER_EXIT_TRACE = 0;
-/** Goes on at another trace. */
+/** Goes on at another trace. HANDLER_EXIT_TRACE (0), HANDLER_HEAT (2) and HANDLER_REGION (3) are in state/record.ts. */
 export const HANDLER_GOTO = 1;
 /** Checks that the second page of an instruction that crosses pages is still where it was. */
-export const HANDLER_CHECK_PAGE = 2;
+export const HANDLER_CHECK_PAGE = 4;
 /** Computes the linear address of a legacy-mode memory operand into EA. */
-export const HANDLER_ADDRESS = 3;
+export const HANDLER_ADDRESS = 5;
 /** Raises #UD. */
-export const HANDLER_UNDEFINED = 4;
+export const HANDLER_UNDEFINED = 6;
 /** Raises #GP(0): an instruction of more than fifteen bytes. */
-export const HANDLER_TOO_LONG = 5;
-export const FIRST_INSTRUCTION_HANDLER = 6;
+export const HANDLER_TOO_LONG = 7;
+export const FIRST_INSTRUCTION_HANDLER = 8;
 
 export interface Handler {
   readonly key: string;

@@ -46,8 +46,9 @@ export interface Interpreter {
   readonly numbers: ReadonlyMap<string, number>;
 }
 
-export function instantiateInterpreter(memory: HostMemory, area: number, microcode: Microcode): Interpreter {
+/** `regions`: the table of compiled regions. */
+export function instantiateInterpreter(memory: HostMemory, area: number, microcode: Microcode, regions: WebAssembly.Table): Interpreter {
   const { module, numbers } = interpreterModule(microcode);
-  const instance = new WebAssembly.Instance(module, { env: { memory: memory.memory, cpu: area }, microcode: microcode.exports });
+  const instance = new WebAssembly.Instance(module, { env: { memory: memory.memory, cpu: area, regions }, microcode: microcode.exports });
   return { run: instance.exports['run'] as (area: number) => number, numbers };
 }

@@ -1,9 +1,10 @@
 import type { HostMemory } from '@vm/kvm-run';
 import {
-  ARENA_END, ARENA_NEXT, ARENA_START, PAGE_TRACES, TRACE_HASH, TRACE_HASH_ENTRIES, TRACE_HASH_ENTRY_SIZE, TRACE_HASH_SIZE,
+  ARENA_END, ARENA_NEXT, ARENA_START, PAGE_TRACES, TRACE_HASH, TRACE_HASH_ENTRY_SIZE, TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT, TRACE_HASH_SIZE,
 } from '../state/layout.ts';
 import {
   REC_SIZE, TRACE_BYTES, TRACE_HASH_SLOT, TRACE_HEADER_SIZE, TRACE_HOST, TRACE_HOST2, TRACE_NEXT, TRACE_RECORDS,
+  TRACE_REGION,
 } from '../state/record.ts';
 
 /** Hash tables: one a code mode, and one a code mode for single-instruction traces. */
@@ -24,11 +25,17 @@ export class TraceArena {
   /** How often everything was forgotten. */
   flushes = 0;
 
-  /** `protect` is told the host address before the first trace of its page is registered. */
-  constructor(memory: HostMemory, area: number, bytes: number, protect: (host: number) => void) {
+  readonly #forgotten: () => void;
+
+  /**
+   * `protect` is told the host address before the first trace of its page is registered, `forgotten` is called when all
+   * traces are gone.
+   */
+  constructor(memory: HostMemory, area: number, bytes: number, protect: (host: number) => void, forgotten: () => void) {
     this.#memory = memory;
     this.#area = area;
     this.#protect = protect;
+    this.#forgotten = forgotten;
     this.#start = memory.allocPages(Math.ceil(bytes / 4096));
     this.#end = this.#start + bytes;
     this.#heads = memory.allocPages(Math.ceil((memory.pages * 4) / 4096));
@@ -36,6 +43,11 @@ export class TraceArena {
     this.#setWord(ARENA_START, this.#start);
     this.#setWord(ARENA_END, this.#end);
     this.#setWord(PAGE_TRACES, this.#heads);
+  }
+
+  /** Bytes in all. */
+  get room(): number {
+    return this.#end - this.#start;
   }
 
   /** Pages held, to be given back. */
@@ -60,10 +72,38 @@ export class TraceArena {
     u32[(header + TRACE_RECORDS) >>> 2] = records;
     u32[(header + TRACE_HASH_SLOT) >>> 2] = slot;
     u32[(header + TRACE_HOST2) >>> 2] = host2;
+    u32[(header + TRACE_REGION) >>> 2] = 0;
     this.#register(header, host);
     u32[slot >>> 2] = host;
     u32[(slot + 4) >>> 2] = header + TRACE_HEADER_SIZE;
     this.#advance(header + TRACE_HEADER_SIZE + records * REC_SIZE);
+  }
+
+  /**
+   * Puts a trace that another one pushed out of the hash table back into it. False: there is none that begins at the host
+   * address.
+   */
+  restore(hashTable: number, host: number): boolean {
+    const u32 = this.#memory.u32;
+    const slot = this.#slot(hashTable, host);
+    const header = this.#find(slot, host);
+    if (header === 0) return false;
+    u32[slot >>> 2] = host;
+    u32[(slot + 4) >>> 2] = header + TRACE_HEADER_SIZE;
+    return true;
+  }
+
+  /** Whether there is a trace that begins at the host address. */
+  has(hashTable: number, host: number): boolean {
+    const slot = this.#slot(hashTable, host);
+    return this.#memory.u32[slot >>> 2] === host || this.#find(slot, host) !== 0;
+  }
+
+  #find(slot: number, host: number): number {
+    const u32 = this.#memory.u32;
+    for (let header = u32[(this.#heads + (host >>> 12) * 4) >>> 2]!; header !== 0; header = u32[(header + TRACE_NEXT) >>> 2]!)
+      if (u32[(header + TRACE_HOST) >>> 2] === host && u32[(header + TRACE_HASH_SLOT) >>> 2] === slot) return header;
+    return 0;
   }
 
   /** Registers one record with a page of code bytes, so that a write to them overwrites its handler. Returns the record. */
@@ -74,11 +114,34 @@ export class TraceArena {
     u32[(header + TRACE_RECORDS) >>> 2] = 1;
     u32[(header + TRACE_HASH_SLOT) >>> 2] = 0;
     u32[(header + TRACE_HOST2) >>> 2] = 0;
+    u32[(header + TRACE_REGION) >>> 2] = 0;
     const record = header + TRACE_HEADER_SIZE;
     this.#memory.u16[record >>> 1] = handler;
     this.#register(header, host);
     this.#advance(record + REC_SIZE);
     return record;
+  }
+
+  /**
+   * Registers code bytes (of one page) from which a region was compiled: a write to them takes the region off `record`.
+   * Room must have been reserved.
+   */
+  guardRegion(host: number, bytes: number, record: number): void {
+    const u32 = this.#memory.u32;
+    const header = this.#next;
+    u32[(header + TRACE_HOST) >>> 2] = host;
+    u32[(header + TRACE_BYTES) >>> 2] = bytes;
+    u32[(header + TRACE_RECORDS) >>> 2] = 0;
+    u32[(header + TRACE_HASH_SLOT) >>> 2] = 0;
+    u32[(header + TRACE_HOST2) >>> 2] = 0;
+    u32[(header + TRACE_REGION) >>> 2] = record;
+    this.#register(header, host);
+    this.#advance(header + TRACE_HEADER_SIZE);
+  }
+
+  /** Keeps records that belong to no trace: what a region's calls to microcode execute. */
+  keepRecords(from: number, records: number): void {
+    this.#advance(from + records * REC_SIZE);
   }
 
   /** Forgets all traces. */
@@ -89,10 +152,11 @@ export class TraceArena {
     u8.fill(0, this.#area + TRACE_HASH, this.#area + TRACE_HASH + HASH_TABLES * TRACE_HASH_SIZE);
     u8.fill(0, this.#heads, this.#heads + this.#memory.pages * 4);
     this.#setWord(ARENA_NEXT, this.#next);
+    this.#forgotten();
   }
 
   #slot(table: number, host: number): number {
-    const index = (host ^ (host >>> 15)) & (TRACE_HASH_ENTRIES - 1);
+    const index = Math.imul(host, TRACE_HASH_MULTIPLIER) >>> TRACE_HASH_SHIFT;
     return this.#area + TRACE_HASH + table * TRACE_HASH_SIZE + index * TRACE_HASH_ENTRY_SIZE;
   }
 

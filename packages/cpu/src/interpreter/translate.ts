@@ -13,13 +13,13 @@ import {
   CODE_HOST, CODE_MODE, CS, EA, FPR, GPR, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP, XMM, XMM_SIZE, ZERO,
 } from '../state/layout.ts';
 import {
-  ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ELEMENT_BYTES, ELEMENT_INDEX_BYTES, ELEMENT_INDEX_WIDTH, ELEMENT_SEGMENT, ELEMENT_WIDTH, PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
+  HANDLER_EXIT_TRACE, HANDLER_HEAT, ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ELEMENT_BYTES, ELEMENT_INDEX_BYTES, ELEMENT_INDEX_WIDTH, ELEMENT_SEGMENT, ELEMENT_WIDTH, PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
   REC_IMM, REC_INDEX, REC_INDEX_REG, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
   REC_SEG, REC_SIZE, TRACE_HEADER_SIZE,
 } from '../state/record.ts';
 import { PREFIX_LINKABLE } from './generate.ts';
 import {
-  HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_EXIT_TRACE, HANDLER_GOTO, HANDLER_TOO_LONG, HANDLER_UNDEFINED, handlerKey, semanticName,
+  HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_GOTO, HANDLER_TOO_LONG, HANDLER_UNDEFINED, handlerKey, semanticName,
 } from './handlers.ts';
 import { elementSize, elementWidth, endsTrace, gatherIndexWidth, isBitString, isEnter, isPop, isX87, readsFirst, waitsForX87, wantsSumOnly } from './mnemonic-traits.ts';
 import type { TraceArena } from './trace-arena.ts';
@@ -27,7 +27,7 @@ import type { TraceArena } from './trace-arena.ts';
 /** Instructions in a trace at the most; record indices are bytes. */
 const LONGEST_TRACE = 48;
 /** An instruction has at most an address record in front. */
-const LONGEST_RECORDS = 2 * LONGEST_TRACE + 3;
+const LONGEST_RECORDS = 2 * LONGEST_TRACE + 4;
 const MODES = [16, 32, 64] as const;
 const FS = 4;
 const RSP = 4;
@@ -38,6 +38,8 @@ export interface TranslatorHost {
   fetch(linear: bigint): number;
   /** Handler number by key. */
   readonly numbers: ReadonlyMap<string, number>;
+  /** Instructions that a trace runs before it is compiled; 0: nothing is compiled. */
+  readonly heat: number;
 }
 
 /** Address size in bytes to the two bits of REC_PREFIX; operand sizes likewise with 1 as 0. */
@@ -50,7 +52,7 @@ export class Translator {
   readonly #area: number;
   readonly #arena: TraceArena;
   readonly #host: TranslatorHost;
-  readonly #instruction = new Instruction();
+  #instruction: Instruction = new Instruction();
   readonly #scratch = new Uint8Array(32);
   /** Handler number by form, address size and mode; 0 where it was not looked up yet. */
   readonly #numbers = new Uint16Array(forms().length * 32);
@@ -68,10 +70,13 @@ export class Translator {
 
   /** Makes the trace at RIP. False: the code can't be fetched, and an event is pending. */
   translate(): boolean {
-    const host = this.#word(CODE_HOST) || this.#fetchAtRip();
+    // Zero: the trace there is out of date.
+    const wanted = this.#word(CODE_HOST);
+    const host = wanted || this.#fetchAtRip();
     if (host === 0) return false;
     const codeMode = this.#word(CODE_MODE);
     const single = this.#word(SINGLE_STEP);
+    if (wanted !== 0 && this.#arena.restore(codeMode + single, host)) return true;
     const header = this.#arena.reserve(LONGEST_RECORDS);
     return this.#build(header, host, codeMode, single);
   }
@@ -97,7 +102,9 @@ export class Translator {
     const longest = single ? 1 : LONGEST_TRACE;
     const ins = this.#instruction;
     let at = host;
-    let record = header + TRACE_HEADER_SIZE;
+    const heated = this.#host.heat > 0 && !single && codeMode !== 0;
+    const first = header + TRACE_HEADER_SIZE;
+    let record = heated ? this.#plain(first, HANDLER_HEAT, host - page, 0, 0) : first;
     let count = 0;
     let ended = false;
     while (count < longest && !ended && at < end) {
@@ -118,10 +125,26 @@ export class Translator {
       count++;
     }
     record = this.#ending(record, at - page, count, ended);
+    if (heated) this.#setHeat(first, count);
     this.translated += count;
     const records = (record - header - TRACE_HEADER_SIZE) / REC_SIZE;
     this.#arena.keep(header, host, at - host, records, codeMode + single, 0);
     return true;
+  }
+
+  #setHeat(record: number, count: number): void {
+    this.#set(record, REC_IMM, this.#host.heat);
+    this.#set(record, REC_P1, Math.max(1, count));
+    this.#set(record, REC_P2, this.#host.heat);
+  }
+
+  /** Records for an instruction decoded elsewhere, to be executed apart from any trace; returns how many. */
+  recordsOf(ins: Instruction, record: number, offset: number): number {
+    const own = this.#instruction;
+    this.#instruction = ins;
+    const end = this.#instructionRecords(record, offset, 0);
+    this.#instruction = own;
+    return (end - record) / REC_SIZE;
   }
 
   /** One instruction whose bytes begin in this page and end in the next. */

@@ -1,6 +1,7 @@
 import type { HostMemory } from '@vm/kvm-run';
 import { PAGE_SIZE } from '@vm/kvm-run';
 import type { Processor } from '@vm/kvm-run/vmx';
+import { DEFAULT_JIT, type JitOptions } from '../jit/jit.ts';
 import { instantiateMicrocode, type Microcode } from '../microcode/instantiate.ts';
 import { AREA_SIZE, PENDING_VECTORS, REQUESTS } from '../state/layout.ts';
 import { type Clock, hostClock, instructionClock } from './clock.ts';
@@ -18,6 +19,8 @@ export interface ProcessorOptions {
   readonly deterministic?: boolean;
   /** Bytes for translated code. */
   readonly traceArenaBytes?: number;
+  /** How hot code is compiled to WebAssembly, where it differs from the default; null: everything is interpreted. */
+  readonly jit?: Partial<JitOptions> | null;
 }
 
 const DEFAULT_TSC_KHZ = 2_000_000;
@@ -38,7 +41,7 @@ export interface AssembledProcessor {
 }
 
 export function assembleProcessor(options: ProcessorOptions): AssembledProcessor {
-  const { memory, id = 0, tscKhz = DEFAULT_TSC_KHZ, deterministic = false, traceArenaBytes = DEFAULT_ARENA_BYTES } = options;
+  const { memory, id = 0, tscKhz = DEFAULT_TSC_KHZ, deterministic = false, traceArenaBytes = DEFAULT_ARENA_BYTES, jit = {} } = options;
   if (!(tscKhz > 0)) throw new RangeError(`tscKhz is ${tscKhz}: give a frequency above 0`);
   const pages = Math.ceil(AREA_SIZE / PAGE_SIZE);
   const area = memory.allocPages(pages);
@@ -47,7 +50,7 @@ export function assembleProcessor(options: ProcessorOptions): AssembledProcessor
   const microcode = instantiateMicrocode(memory, area, { readClock: () => clock.now(), cpuTrace: () => {} });
   const host = hostMicrocode(microcode);
   host.updateMode();
-  const driver = createDriver(memory, area, microcode, host, clock, tscKhz, traceArenaBytes);
+  const driver = createDriver(memory, area, microcode, host, clock, tscKhz, traceArenaBytes, jit && { ...DEFAULT_JIT, ...jit });
   const unsubscribe = memory.onCodeWrite((address, length) => driver.codeWritten(address, length));
   const processor = new VmxProcessor({
     id, memory, area, microcode: host, clock, tscKhz,
@@ -68,6 +71,7 @@ function runGuest(driver: Driver): void {
 
 function createDriver(
   memory: HostMemory, area: number, microcode: Microcode, host: HostMicrocode, clock: Clock, tscKhz: number, arenaBytes: number,
+  jit: JitOptions | null,
 ): Driver {
   return new Driver(memory, area, microcode, {
     budget: (longest) => Math.min(longest, host.budgetUntilTimer()),
@@ -75,7 +79,7 @@ function createDriver(
       waitForEvent(memory, area, host, clock, tscKhz);
       return true;
     },
-  }, arenaBytes);
+  }, arenaBytes, jit);
 }
 
 /** A guest is halted and the halt did not exit: lets time pass until its timer, or until somebody raises a request. */

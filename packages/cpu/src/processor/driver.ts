@@ -8,9 +8,10 @@ import type { HostMemory } from '@vm/kvm-run';
 import { instantiateInterpreter, type Interpreter } from '../interpreter/interpreter.ts';
 import { TraceArena } from '../interpreter/trace-arena.ts';
 import { Translator } from '../interpreter/translate.ts';
+import { DEFAULT_JIT, Jit, type JitOptions } from '../jit/jit.ts';
 import type { Microcode } from '../microcode/instantiate.ts';
 import {
-  BUDGET, INSN_COUNT, SINGLE_STEP, SLICE, ST_DISPATCH, ST_FAULT, ST_POLL, ST_SHUTDOWN, ST_SLICE, ST_TRANSLATE, ST_VMEXIT,
+  BUDGET, CURRENT_RECORD, INSN_COUNT, SINGLE_STEP, SLICE, ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_POLL, ST_SHUTDOWN, ST_SLICE, ST_TRANSLATE, ST_VMEXIT,
 } from '../state/layout.ts';
 
 /** pollEvents(): run exactly one instruction, then poll again (interrupt shadow, single-step). */
@@ -39,24 +40,31 @@ export class Driver {
   readonly #hooks: DriverHooks;
   readonly arena: TraceArena;
   readonly translator: Translator;
+  /** Null: nothing is compiled. */
+  readonly jit: Jit | null;
   readonly #deliver: () => number;
   readonly #poll: () => number;
 
-  constructor(memory: HostMemory, area: number, microcode: Microcode, hooks: DriverHooks, arenaBytes: number) {
+  constructor(
+    memory: HostMemory, area: number, microcode: Microcode, hooks: DriverHooks, arenaBytes: number, jit: JitOptions | null = DEFAULT_JIT,
+  ) {
     this.#memory = memory;
     this.#area = area;
     this.#microcode = microcode;
     this.#hooks = hooks;
-    this.#interpreter = instantiateInterpreter(memory, area, microcode);
+    this.jit = jit && new Jit(memory, area, microcode, jit);
+    const regions = this.jit?.table ?? new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
+    this.#interpreter = instantiateInterpreter(memory, area, microcode, regions);
     const exports = microcode.exports;
     this.#deliver = exports['deliver'] as () => number;
     this.#poll = exports['pollEvents'] as () => number;
     const protect = exports['protectCode'] as (host: number) => void;
-    this.arena = new TraceArena(memory, area, arenaBytes, (host) => protect(host));
+    this.arena = new TraceArena(memory, area, arenaBytes, (host) => protect(host), () => this.jit?.reset());
     const fetch = exports['fetch'] as (linear: bigint) => number;
     this.translator = new Translator(memory, area, this.arena, {
       fetch: (linear) => fetch(BigInt.asIntN(64, linear)),
       numbers: this.#interpreter.numbers,
+      heat: jit?.threshold ?? 0,
     });
   }
 
@@ -103,8 +111,11 @@ export class Driver {
     i32[(this.#area + SLICE) >>> 2] = slice;
     for (;;) {
       const status = this.#interpreter.run(this.#area);
-      if (status !== ST_TRANSLATE) return status;
-      if (!this.translator.translate()) return ST_FAULT;
+      if (status === ST_TRANSLATE) {
+        if (!this.translator.translate()) return ST_FAULT;
+      } else if (status === ST_COMPILE) {
+        this.jit!.compile(i32[(this.#area + CURRENT_RECORD) >>> 2]! >>> 0, this.arena, this.translator);
+      } else return status;
     }
   }
 

@@ -242,6 +242,9 @@ export const TLB_SETS = 4;
 /** Hash from host address of code to trace, one table per code mode and one per code mode for single-instruction traces. */
 export const TRACE_HASH = 0x32000;
 export const TRACE_HASH_ENTRIES = 0x8000;
+/** The entry's index: host address times this, its upper bits (Fibonacci hashing). */
+export const TRACE_HASH_MULTIPLIER = -0x61c88647;
+export const TRACE_HASH_SHIFT = 17;
 /** Entry: i32 host address of the first byte (0: empty), i32 host address of the first record. */
 export const TRACE_HASH_ENTRY_SIZE = 8;
 export const TRACE_HASH_SIZE = 0x40000;
@@ -290,3 +293,7 @@ export const ST_SLICE = 5;
 export const ST_TRANSLATE = 6;
 /** The processor shut down (triple fault outside VMX non-root operation). */
 export const ST_SHUTDOWN = 7;
+/** The trace at CURRENT_RECORD has run often: compile it. */
+export const ST_COMPILE = 8;
+/** From a compiled region: what stands at RIP is the interpreter's to execute. */
+export const ST_INTERPRET = 9;

@@ -65,4 +65,13 @@ export const TRACE_BYTES = 8; // i32: code bytes covered
 export const TRACE_RECORDS = 12; // i32: number of records
 export const TRACE_HASH_SLOT = 16; // i32: host address of its hash entry
 export const TRACE_HOST2 = 20; // i32: host address of the second page of an instruction that crosses pages, or 0
+/** i32: record at the head of a trace whose compiled region was made from these bytes (see jit/), or 0. */
+export const TRACE_REGION = 24;
 export const TRACE_HEADER_SIZE = 32;
+
+/** Handlers that invalidation writes; the others are in interpreter/handlers.ts. */
+export const HANDLER_EXIT_TRACE = 0;
+/** Counts how much a trace runs: REC_IMM is what is left until it is compiled, REC_P1 what a run takes off, REC_P2 where counting began. */
+export const HANDLER_HEAT = 2;
+/** Runs the compiled region whose place in the table of regions is REC_IMM. */
+export const HANDLER_REGION = 3;

@@ -1,6 +1,7 @@
 /** A processor without virtualization for tests: 64-bit code on an identity map, as the driver alone runs it. */
 import { HostMemory } from '@vm/kvm-run';
 import { instantiateMicrocode } from '../microcode/instantiate.ts';
+import { DEFAULT_JIT, type JitOptions } from '../jit/jit.ts';
 import { Driver, POLL_STEP } from '../processor/driver.ts';
 import * as L from '../state/layout.ts';
 
@@ -26,12 +27,12 @@ export interface BareMachine {
 }
 
 /** `bytes` of memory besides the processor's own; with `step` each slice is one instruction. */
-export function bareMachine(bytes: number, step = false): BareMachine {
+export function bareMachine(bytes: number, step = false, jit: JitOptions | null = DEFAULT_JIT): BareMachine {
   const memory = HostMemory.create(bytes + (32 << 20));
   const area = memory.allocPages(Math.ceil(L.AREA_SIZE / 4096));
   const microcode = instantiateMicrocode(memory, area, { readClock: () => 0, cpuTrace: () => undefined });
   const driver = new Driver(memory, area, { ...microcode, exports: { ...microcode.exports, deliver: () => L.ST_SHUTDOWN, pollEvents: () => (step ? POLL_STEP : 0) } },
-    { budget: (longest) => longest, halted: () => false }, 8 << 20);
+    { budget: (longest) => longest, halted: () => false }, 8 << 20, jit);
   memory.onCodeWrite((address, length) => driver.codeWritten(address, length));
   const tables = memory.allocPages(2);
   const ram = memory.allocPages(bytes >>> 12, 512);

@@ -223,12 +223,12 @@ export class FunctionBuilder {
     return result === null ? this.i32(0) : this.pop(result);
   }
 
-  callIndirect(type: number, result: ValueType, index: Value, ...values: readonly Value[]): Value {
+  callIndirect(table: number, type: number, result: ValueType, index: Value, ...values: readonly Value[]): Value {
     for (const value of values) this.push(value);
     this.push(index);
     this.code.byte(op.CALL_INDIRECT);
     this.code.u32(type);
-    this.code.byte(0);
+    this.code.u32(table);
     return this.pop(result);
   }
 

@@ -13,7 +13,7 @@ interface FunctionBody {
 }
 
 /**
- * Collects a WebAssembly module: imports first (their indices come first), then functions, one table of functions, and
+ * Collects a WebAssembly module: imports first (their indices come first), then functions, a table of functions, and
  * exports. One shared memory is imported as `env.memory`.
  */
 export class ModuleBuilder {
@@ -21,6 +21,7 @@ export class ModuleBuilder {
   readonly #typeBytes: ByteWriter[] = [];
   readonly #imports: { module: string; name: string; type: number }[] = [];
   readonly #globals: { module: string; name: string }[] = [];
+  readonly #tables: { module: string; name: string }[] = [];
   readonly #functions: FunctionBody[] = [];
   readonly #exports: { name: string; index: number }[] = [];
   readonly #elements: number[] = [];
@@ -48,6 +49,16 @@ export class ModuleBuilder {
   /** Imports an immutable i32; returns its index. */
   importGlobal(module: string, name: string): number {
     return this.#globals.push({ module, name }) - 1;
+  }
+
+  /** Imports a table of functions; returns its index. Imported tables come before the module's own. */
+  importTable(module: string, name: string): number {
+    return this.#tables.push({ module, name }) - 1;
+  }
+
+  /** Index of the module's own table. */
+  get ownTable(): number {
+    return this.#tables.length;
   }
 
   /** Adds a function whose encoded body (locals and code, without its size) is `body`; returns its index. */
@@ -83,7 +94,10 @@ export class ModuleBuilder {
     });
     if (this.#elements.length > 0)
       section(out, 9, [this.#elements], (w, elements) => {
-        w.bytes([0, 0x41, 0, 0x0b]);
+        // Active, for a table by its index, from offset 0, of function indices.
+        w.byte(2);
+        w.u32(this.ownTable);
+        w.bytes([0x41, 0, 0x0b, 0]);
         w.u32(elements.length);
         for (const index of elements) w.u32(index);
       });
@@ -113,6 +127,11 @@ export class ModuleBuilder {
         w.name(entry.module);
         w.name(entry.name);
         w.bytes([3, I32, 0]);
+      }),
+      ...this.#tables.map((entry) => (w: ByteWriter): void => {
+        w.name(entry.module);
+        w.name(entry.name);
+        w.bytes([1, FUNCREF, 0, 0]);
       }),
     ];
     section(out, 2, entries, (w, write) => write(w));

@@ -1,0 +1,541 @@
+/**
+ * The emitter of compiled regions: operands are constants of the decoded instruction, general registers are locals, flags
+ * are computed where they are asked for, and whatever goes wrong leaves the region at the instruction, for the interpreter
+ * to execute it.
+ */
+import { type Instruction, OP_REG, type Operand, RC_GPR, RC_GPR_HIGH, RC_MMX, RC_VEC } from '../decode/instruction.ts';
+import { wantsSumOnly } from '../interpreter/mnemonic-traits.ts';
+import { Emitter, type FormShape, type Modified } from '../semantics/emitter.ts';
+import {
+  AVX_BLOCKED, FLAG_CF, FPR, GPR, SEG, SEG_BASE, SEG_SIZE, SSE_BLOCKED, TLB_ENTRIES, TLB_READ, TLB_WRITE, X87_BLOCKED, XMM, XMM_SIZE,
+} from '../state/layout.ts';
+import type { Value } from '../wasm/function-builder.ts';
+import * as op from '../wasm/opcodes.ts';
+import { FlagLocals, type FlagKind, type PendingFlags } from './lazy-flags.ts';
+
+const FS = 4;
+const RIP_BASE = 16;
+const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
+const GPRS = 16;
+
+/** What the emitter asks of the region that it works for. */
+export interface RegionContext {
+  /** Leaves at the current instruction; `flags` says how its flags stand. */
+  leave(): void;
+  /** Index of a microcode function, imported into the region's module. */
+  microcode(name: string, params: readonly op.ValueType[], result: op.ValueType | null): number;
+}
+
+/** Words that keep instructions from running; the region is entered only while they are zero. */
+export type BlockedWord = typeof SSE_BLOCKED | typeof X87_BLOCKED | typeof AVX_BLOCKED;
+
+/** Where control goes after the instruction. */
+export type Branch =
+  | { readonly kind: 'relative'; readonly condition: Value | null }
+  | { readonly kind: 'indirect'; readonly rip: Value };
+
+export class ConstantEmitter extends Emitter {
+  readonly #cpu: Value;
+  readonly #area: number;
+  readonly #tlbSet: number;
+  readonly #context: RegionContext;
+  readonly #gprs: readonly Value[];
+  readonly flags: FlagLocals;
+  /** RIP of the entry's page: RIP minus offset. */
+  readonly pageRip: Value;
+  /** Registers that the region reads or writes, and those that it writes, one bit each. */
+  used = 0;
+  written = 0;
+  readonly blocked: Set<BlockedWord> = new Set();
+  /** Segments through which legacy code addresses memory; taken for flat, FS and GS but for their base. */
+  readonly segments: Set<number> = new Set();
+  pending: PendingFlags | null = null;
+  /** What a branch instruction asked for. */
+  branch: Branch | null = null;
+  #ins!: Instruction;
+  #next = 0;
+  /** Registers whose homes in the area an instruction works on, one bit each. */
+  #homes = 0;
+
+  /** `tlbSet`: host address of the TLB set that is in force when the region runs. */
+  constructor(area: number, tlbSet: number, context: RegionContext) {
+    super([]);
+    this.#area = area;
+    this.#tlbSet = tlbSet;
+    this.#context = context;
+    this.#cpu = this.i32(area);
+    this.#gprs = Array.from({ length: GPRS }, () => this.permanentLocal(op.I64));
+    this.pageRip = this.permanentLocal(op.I64);
+    this.flags = new FlagLocals(this);
+  }
+
+  // ---- instructions
+
+  begin(ins: Instruction, shape: FormShape, offset: number): void {
+    this.#ins = ins;
+    this.form = shape;
+    this.#next = offset + ins.length;
+    this.#homes = 0;
+    this.branch = null;
+    this.resetLocals();
+  }
+
+  /** Takes back the registers that the instruction may have changed in the area. */
+  finishInstruction(): void {
+    for (let register = 0; register < GPRS; register++) {
+      if ((this.#homes >> register) & 1) this.set(this.gpr(register, true), this.loadI64(this.cpu, GPR + register * 8));
+    }
+  }
+
+  /** The local of a general register. */
+  gpr(register: number, write: boolean): Value {
+    this.used |= 1 << register;
+    if (write) this.written |= 1 << register;
+    return this.#gprs[register]!;
+  }
+
+  /** Loads or stores the registers of a set from or to the area. */
+  loadRegisters(set: number): void {
+    for (let r = 0; r < GPRS; r++) if ((set >> r) & 1) this.set(this.#gprs[r]!, this.loadI64(this.cpu, GPR + r * 8));
+  }
+
+  storeRegisters(set: number): void {
+    for (let r = 0; r < GPRS; r++) if ((set >> r) & 1) this.storeI64(this.cpu, GPR + r * 8, this.#gprs[r]!);
+  }
+
+  rip(offset: number): Value {
+    return this.ripAt(this.i64(offset));
+  }
+
+  /** RIP at an offset that is a value. */
+  ripAt(offset: Value): Value {
+    const sum = this.add(this.pageRip, offset);
+    return this.#ins.mode === 64 ? sum : this.and(sum, this.i64(-1, 0));
+  }
+
+  // ---- operands
+
+  get cpu(): Value {
+    return this.#cpu;
+  }
+
+  #operand(n: number): Operand {
+    return this.#ins.operands[n]!;
+  }
+
+  #isGpr(n: number): boolean {
+    const operand = this.#operand(n);
+    return operand.kind === OP_REG && (operand.regClass === RC_GPR || operand.regClass === RC_GPR_HIGH);
+  }
+
+  registerPointer(n: number): Value {
+    const { regClass, reg } = this.#operand(n);
+    switch (regClass) {
+      case RC_GPR: case RC_GPR_HIGH: return this.#home(reg, regClass === RC_GPR_HIGH ? 1 : 0);
+      case RC_VEC: return this.i32(this.#area + XMM + reg * XMM_SIZE);
+      case RC_MMX: return this.i32(this.#area + FPR + reg * 16);
+      default: throw new Error(`${this.form.mnemonic}: no pointer to a register of class ${regClass}`);
+    }
+  }
+
+  /** Semantics that want a general register in memory get it in the area, and may change it there. */
+  #home(register: number, byte: number): Value {
+    if (!((this.#homes >> register) & 1)) this.storeI64(this.cpu, GPR + register * 8, this.gpr(register, true));
+    this.#homes |= 1 << register;
+    return this.i32(this.#area + GPR + register * 8 + byte);
+  }
+
+  immediate(): Value {
+    return this.i64(this.#ins.immLo, this.#ins.immHi);
+  }
+
+  override read(n: number): Value {
+    const operand = this.#operand(n);
+    if (!this.#isGpr(n)) return super.read(n);
+    return this.#readRegister(operand.reg, operand.size, operand.regClass === RC_GPR_HIGH);
+  }
+
+  override modify(n: number): Modified {
+    if (!this.#isGpr(n)) return super.modify(n);
+    return { value: this.read(n), host: this.i32(n), slow: null, size: this.size(n) };
+  }
+
+  override update(target: Modified, value: Value): void {
+    // The "host" of a general register is the operand's number: see modify().
+    if (target.slow === null) this.write(target.host.lo, value);
+    else super.update(target, value);
+  }
+
+  override write(n: number, value: Value): void {
+    const operand = this.#operand(n);
+    if (!this.#isGpr(n)) super.write(n, value);
+    else this.#writeRegister(operand.reg, operand.size, operand.regClass === RC_GPR_HIGH, value);
+  }
+
+  override readGpr(register: number, size: number): Value {
+    return this.#readRegister(register, size, false);
+  }
+
+  override writeGpr(register: number, size: number, value: Value): void {
+    this.#writeRegister(register, size, false, value);
+  }
+
+  #readRegister(register: number, size: number, high: boolean): Value {
+    const local = this.gpr(register, false);
+    if (size === 8) return this.copy(local);
+    const low = this.wrap(local);
+    if (high) return this.and(this.shrU(low, this.i32(8)), this.i32(0xff));
+    return this.mask(size, low);
+  }
+
+  #writeRegister(register: number, size: number, high: boolean, value: Value): void {
+    const local = this.gpr(register, true);
+    if (size === 8) this.set(local, value);
+    else if (size === 4) this.set(local, this.extendU(this.wrap(value)));
+    else this.#insert(local, size, high, this.extendU(value));
+  }
+
+  #insert(local: Value, size: number, high: boolean, value: Value): void {
+    const field = size === 1 ? 0xff : 0xffff;
+    const at = high ? 8 : 0;
+    const kept = this.and(local, this.i64(~(field << at)));
+    const placed = this.and(value, this.i64(field));
+    this.set(local, this.or(kept, high ? this.shl(placed, this.i64(8)) : placed));
+  }
+
+  // ---- addresses
+
+  address(): Value {
+    const ins = this.#ins;
+    const sumOnly = wantsSumOnly(ins);
+    const sum = ins.addressSize === 8 ? this.#sum64() : this.extendU(this.#sum32());
+    if (sumOnly) return sum;
+    if (ins.mode !== 64) this.segments.add(ins.memSegment);
+    if (ins.memSegment < FS) return sum;
+    const linear = this.add(sum, this.segmentBase(ins.memSegment));
+    return ins.mode === 64 ? linear : this.and(linear, this.i64(-1, 0));
+  }
+
+  segmentBase(segment: number): Value {
+    return this.loadI64(this.cpu, SEG + segment * SEG_SIZE + SEG_BASE);
+  }
+
+  #sum64(): Value {
+    const ins = this.#ins;
+    let sum = this.i64(ins.dispLo, ins.dispHi);
+    if (ins.memBase === RIP_BASE) {
+      sum = this.add(this.add(this.pageRip, this.i64(this.#next)), sum);
+    } else if (ins.memBase >= 0) {
+      const base = this.gpr(ins.memBase, false);
+      sum = isZero(sum) ? this.copy(base) : this.add(base, sum);
+    }
+    if (ins.memIndex < 0) return sum;
+    const scaled = this.shl(this.gpr(ins.memIndex, false), this.i64(ins.memScale));
+    return this.add(sum, scaled);
+  }
+
+  /** Of 32- and 16-bit addresses, as i32. */
+  #sum32(): Value {
+    const ins = this.#ins;
+    let sum = this.i32(ins.dispLo);
+    if (ins.memBase === RIP_BASE) sum = this.add(this.wrap(this.add(this.pageRip, this.i64(this.#next))), sum);
+    else if (ins.memBase >= 0) sum = this.add(this.wrap(this.gpr(ins.memBase, false)), sum);
+    if (ins.memIndex >= 0) sum = this.add(sum, this.shl(this.wrap(this.gpr(ins.memIndex, false)), this.i32(ins.memScale)));
+    return ins.addressSize === 2 ? this.and(sum, this.i32(0xffff)) : sum;
+  }
+
+  // ---- control
+
+  nextRip(): Value {
+    return this.rip(this.#next);
+  }
+
+  relativeTarget(): Value {
+    return this.rip(this.#next + this.#ins.immLo);
+  }
+
+  jumpRelative(condition: Value | null): void {
+    this.branch = { kind: 'relative', condition };
+  }
+
+  jumpIndirect(rip: Value): void {
+    this.branch = { kind: 'indirect', rip };
+  }
+
+  leaveWithFault(condition: Value | null): void {
+    if (condition) this.if(condition, () => this.#context.leave());
+    else this.#context.leave();
+  }
+
+  override raise(_vector: number, _errorCode: number | null, condition: Value | null): void {
+    this.leaveWithFault(condition);
+  }
+
+  override requireSse(): void { this.blocked.add(SSE_BLOCKED); }
+  override requireX87(): void { this.blocked.add(X87_BLOCKED); }
+  override requireAvx(): void { this.blocked.add(AVX_BLOCKED); }
+
+  // ---- memory
+
+  translateRead(linear: Value, size: number): Value {
+    return this.#translate(linear, size, TLB_READ);
+  }
+
+  translateWrite(linear: Value, size: number): { host: Value; slow: Value } {
+    return { host: this.#translate(linear, size, TLB_WRITE), slow: this.i32(0) };
+  }
+
+  commit(): void {
+    // A store that needs it misses the write table, and leaves the region.
+  }
+
+  storeLinear(linear: Value, size: number, value: Value): void {
+    this.storeSized(this.#translate(linear, size, TLB_WRITE), 0, size, value);
+  }
+
+  /** Misses, accesses that cross pages among them, leave the region. */
+  #translate(linear: Value, size: number, table: number): Value {
+    const entry = this.and(this.wrap(this.shrU(linear, this.i64(8))), this.i32(INDEX_MASK));
+    const last = size === 1 ? linear : this.add(linear, this.i64(size - 1));
+    const tag = this.loadI64(entry, this.#tlbSet + table);
+    this.if(this.ne(tag, this.and(last, this.i64(-0x1000))), () => this.#context.leave());
+    return this.add(this.wrap(linear), this.loadI32(entry, this.#tlbSet + table + 8));
+  }
+
+  // ---- microcode
+
+  /** Schoolbook multiplication on halves: no call. */
+  mulHighU(x: Value, y: Value): Value {
+    const shift = this.i64(32);
+    const low = (v: Value): Value => this.and(v, this.i64(-1, 0));
+    const high = (v: Value): Value => this.shrU(v, shift);
+    const [x0, x1, y0, y1] = [low(x), high(x), low(y), high(y)];
+    const middle = this.add(this.mul(x1, y0), high(this.mul(x0, y0)));
+    const cross = this.add(this.mul(x0, y1), low(middle));
+    return this.add(this.add(this.mul(x1, y1), high(middle)), high(cross));
+  }
+
+  micro(name: string, result: op.ValueType | null, ...values: readonly Value[]): Value {
+    if (name.startsWith('divide128')) {
+      // Works on RAX and RDX in the area; rare enough for the interpreter.
+      this.#context.leave();
+      return this.i32(1);
+    }
+    return this.call(this.#context.microcode(name, values.map((v) => v.type), result), result, ...values);
+  }
+
+  // ---- flags
+
+  #hold(kind: FlagKind, size: number, a: Value | null, b: Value | null, r: Value): void {
+    const places = this.flags.of(size);
+    this.set(places.r, r);
+    if (a) this.set(places.a, a);
+    if (b) this.set(places.b, b);
+    this.pending = { kind, size };
+  }
+
+  override flagsAdd(size: number, a: Value, b: Value, result: Value): void {
+    this.#hold('add', size, a, b, result);
+  }
+
+  override flagsSub(size: number, a: Value, b: Value, result: Value): void {
+    this.#hold('sub', size, a, b, result);
+  }
+
+  override flagsCarry(size: number, a: Value, b: Value, result: Value, carry: Value, subtract: boolean): void {
+    this.set(this.flags.carry, carry);
+    this.#hold(subtract ? 'sbb' : 'adc', size, a, b, result);
+  }
+
+  override flagsStep(size: number, a: Value, result: Value, subtract: boolean): void {
+    this.#carryToArea();
+    this.#hold(subtract ? 'dec' : 'inc', size, a, this.constant(size, 1), result);
+  }
+
+  override flagsLogic(size: number, result: Value): void {
+    this.#hold('logic', size, null, null, result);
+  }
+
+  override flagsResult(size: number, result: Value, carry: Value, overflow: Value): void {
+    this.set(this.flags.carry, carry);
+    this.set(this.flags.overflow, overflow);
+    this.#hold('result', size, null, null, result);
+  }
+
+  override flagsAll(f: { cf: Value; pf: Value; af: Value; zf: Value; sf: Value; of: Value }): void {
+    this.pending = null;
+    super.flagsAll(f);
+  }
+
+  /** INC and DEC leave CF: it must stand in the area. */
+  #carryToArea(): void {
+    const carry = this.pending && this.flags.carryOf(this.pending);
+    if (carry) this.storeI32(this.cpu, FLAG_CF, carry);
+  }
+
+  override carry(): Value {
+    return (this.pending && this.flags.carryOf(this.pending)) ?? super.carry();
+  }
+
+  override setCarry(value: Value): void {
+    const kept = this.copy(value);
+    this.flush();
+    super.setCarry(kept);
+  }
+
+  override parity(): Value {
+    return this.pending ? this.flags.parityOf(this.pending) : super.parity();
+  }
+
+  override auxiliary(): Value {
+    return this.pending ? this.flags.auxiliaryOf(this.pending) : super.auxiliary();
+  }
+
+  override condition(code: number): Value {
+    if (!this.pending) return super.condition(code);
+    const positive = this.flags.positive(this.pending, code & ~1);
+    if (positive) return (code & 1) === 0 ? positive : this.eqz(positive);
+    // INC and DEC: B and BE need the area's CF.
+    const carry = super.carry();
+    const value = (code & ~1) === 2 ? carry : this.or(carry, this.flags.zeroOf(this.pending));
+    return (code & 1) === 0 ? value : this.eqz(value);
+  }
+
+  /** Writes the flags to the area, as code that follows needs them; what is pending stays so for other paths. */
+  storeFlags(): void {
+    if (!this.pending) return;
+    const { kind, size } = this.pending;
+    const { a, b, r } = this.flags.of(size);
+    switch (kind) {
+      case 'add': super.flagsAdd(size, a, b, r); break;
+      case 'sub': super.flagsSub(size, a, b, r); break;
+      case 'adc': case 'sbb': super.flagsCarry(size, a, b, r, this.flags.carry, kind === 'sbb'); break;
+      case 'inc': case 'dec': super.flagsStep(size, a, r, kind === 'dec'); break;
+      case 'logic': super.flagsLogic(size, r); break;
+      default: super.flagsResult(size, r, this.flags.carry, this.flags.overflow);
+    }
+  }
+
+  /** From here on the area has the flags. */
+  flush(): void {
+    this.storeFlags();
+    this.pending = null;
+  }
+
+  /**
+   * Conditional parts of an instruction: a constant condition chooses one; where an arm changes the flags, both arms leave
+   * them in the area.
+   */
+  override if(condition: Value, then: () => void, otherwise?: () => void): void {
+    if (condition.local < 0) {
+      if (condition.lo !== 0 || condition.hi !== 0) then();
+      else otherwise?.();
+      return;
+    }
+    const before = this.pending;
+    let changed = false;
+    const first = (): void => {
+      then();
+      changed = this.pending !== before;
+      if (changed) this.flush();
+      this.pending = before;
+    };
+    const second = (): void => {
+      otherwise?.();
+      if (changed) this.flush();
+      else if (this.pending !== before) throw new Error(`${this.form.mnemonic} changes the flags in its second arm alone`);
+    };
+    super.if(condition, first, otherwise || before ? second : undefined);
+    this.pending = changed ? null : before;
+  }
+
+  /** For control between instructions: nothing of this emitter's knowledge is joined after it. */
+  ifPlain(condition: Value, then: () => void): void {
+    const before = this.pending;
+    super.if(condition, then);
+    this.pending = before;
+  }
+
+  // ---- constants
+
+  override int(name: op.IntegerOp, x: Value, y?: Value): Value {
+    return foldInteger(name, x, y) ?? super.int(name, x, y);
+  }
+
+  override wrap(x: Value): Value {
+    return x.local < 0 && x.type === op.I64 ? this.i32(x.lo) : super.wrap(x);
+  }
+
+  override extendU(x: Value): Value {
+    return x.local < 0 && x.type === op.I32 ? this.i64(x.lo, 0) : super.extendU(x);
+  }
+
+  override extendS(x: Value): Value {
+    return x.local < 0 && x.type === op.I32 ? this.i64(x.lo, x.lo >> 31) : super.extendS(x);
+  }
+
+  override select(condition: Value, whenTrue: Value, whenFalse: Value): Value {
+    if (condition.local < 0) return condition.lo !== 0 || condition.hi !== 0 ? whenTrue : whenFalse;
+    return super.select(condition, whenTrue, whenFalse);
+  }
+}
+
+function isZero(value: Value): boolean {
+  return value.local < 0 && value.lo === 0 && value.hi === 0;
+}
+
+/** Operators whose result is their first operand where the second is zero. */
+const NEUTRAL_ZERO = new Set<op.IntegerOp>(['add', 'sub', 'or', 'xor', 'shl', 'shrS', 'shrU', 'rotl', 'rotr']);
+
+function foldInteger(name: op.IntegerOp, x: Value, y: Value | undefined): Value | null {
+  if (!y) return x.local < 0 && x.type === op.I32 ? foldOne(name, x) : x.local < 0 && name === 'eqz' ? constant32(isZero(x) ? 1 : 0) : null;
+  if (isZero(y) && NEUTRAL_ZERO.has(name)) return x;
+  if (isZero(x) && (name === 'add' || name === 'or' || name === 'xor')) return y;
+  if (x.local >= 0 || y.local >= 0) return null;
+  return x.type === op.I32 ? foldTwo(name, x.lo, y.lo) : foldWide(name, x, y);
+}
+
+function constant32(lo: number): Value {
+  return { type: op.I32, local: -1, lo: lo | 0, hi: 0 };
+}
+
+function foldOne(name: op.IntegerOp, { lo }: Value): Value | null {
+  switch (name) {
+    case 'eqz': return constant32(lo === 0 ? 1 : 0);
+    case 'extend8S': return constant32((lo << 24) >> 24);
+    case 'extend16S': return constant32((lo << 16) >> 16);
+    default: return null;
+  }
+}
+
+function foldTwo(name: op.IntegerOp, x: number, y: number): Value | null {
+  switch (name) {
+    case 'add': return constant32(x + y);
+    case 'sub': return constant32(x - y);
+    case 'and': return constant32(x & y);
+    case 'or': return constant32(x | y);
+    case 'xor': return constant32(x ^ y);
+    case 'shl': return constant32(x << y);
+    case 'shrU': return constant32(x >>> y);
+    case 'shrS': return constant32(x >> y);
+    case 'eq': return constant32(x === y ? 1 : 0);
+    case 'ne': return constant32(x !== y ? 1 : 0);
+    case 'ltU': return constant32(x >>> 0 < y >>> 0 ? 1 : 0);
+    case 'remU': return y === 0 ? null : constant32((x >>> 0) % (y >>> 0));
+    default: return null;
+  }
+}
+
+function foldWide(name: op.IntegerOp, x: Value, y: Value): Value | null {
+  const wide = (lo: number, hi: number): Value => ({ type: op.I64, local: -1, lo: lo | 0, hi: hi | 0 });
+  switch (name) {
+    case 'and': return wide(x.lo & y.lo, x.hi & y.hi);
+    case 'or': return wide(x.lo | y.lo, x.hi | y.hi);
+    case 'xor': return wide(x.lo ^ y.lo, x.hi ^ y.hi);
+    case 'add': {
+      const low = (x.lo >>> 0) + (y.lo >>> 0);
+      return wide(low, x.hi + y.hi + (low > 0xffff_ffff ? 1 : 0));
+    }
+    default: return null;
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * Finds the code that can be reached from an address: basic blocks along jumps, conditional branches and calls. A function
+ * that is called directly is entered anew for each call, so that its returns are edges to one place; recursion and
+ * functions that are too large are left to the interpreter's dispatch.
+ */
+import { decode } from '../decode/decoder.ts';
+import { Instruction, OP_MEM, OP_REL } from '../decode/instruction.ts';
+import { MNEMONICS } from '../decode/table/index.ts';
+import type { Handler } from '../interpreter/handlers.ts';
+import { endsTrace } from '../interpreter/mnemonic-traits.ts';
+import type { HandlerTable } from './handler-table.ts';
+import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
+
+/** Guest code as the processor sees it now. */
+export interface CodeSource {
+  readonly u8: Uint8Array;
+  /** 16, 32 or 64. */
+  readonly mode: number;
+  /** Host address of a page by its number relative to the entry's, or 0 where it can't be told without a walk. */
+  page(number: number): number;
+  readonly handlers: HandlerTable;
+  /** Whether the interpreter has been at a host address. */
+  seen(host: number): boolean;
+}
+
+export interface Limits {
+  /** Instructions of the code around the entry. */
+  readonly around: number;
+  /** Instructions of a function that is entered for a call. */
+  readonly callee: number;
+  /** Calls inside calls. */
+  readonly depth: number;
+  /** Instructions that called functions add in all. */
+  readonly callees: number;
+}
+
+const LONGEST_INSTRUCTION = 15;
+const CS = 1;
+
+/** A function, or the code around the entry: its blocks by offset. */
+interface Context {
+  readonly entry: number;
+  readonly depth: number;
+  /** Who called, and the edge on which its returns go on; null around the entry. */
+  readonly caller: { readonly context: Context; readonly after: Edge } | null;
+  readonly decoded: Map<number, RegionInstruction>;
+  readonly leaders: Set<number>;
+  readonly blocks: Map<number, Block>;
+  /** Everything that can be reached was decoded. */
+  complete: boolean;
+}
+
+export class Discovery {
+  readonly blocks: Block[] = [];
+  /** Pages read, by number. */
+  readonly pages: Map<number, number> = new Map();
+  readonly #source: CodeSource;
+  readonly #limits: Limits;
+  readonly #scratch = new Uint8Array(32);
+  readonly #contexts = new Map<Block, Context>();
+  #left: number;
+
+  constructor(source: CodeSource, limits: Limits) {
+    this.#source = source;
+    this.#limits = limits;
+    this.#left = limits.callees;
+  }
+
+  /** The block at the offset of the entry, with what can be reached without going into calls; null where nothing can be compiled. */
+  around(offset: number): Block | null {
+    const root = this.#explore(offset, null, this.#limits.around);
+    if (!root.decoded.has(offset)) return null;
+    this.#connect(root);
+    return root.blocks.get(offset) ?? null;
+  }
+
+  /** Makes the functions that the blocks call part of the region, as far as the limits allow. */
+  enterCalls(blocks: readonly Block[]): void {
+    const queue = [...blocks];
+    for (const block of queue) {
+      if (block.terminator.kind !== 'call') continue;
+      const entered = this.#enter(block, block.terminator.target, block.terminator.after);
+      if (entered) queue.push(...entered.blocks.values());
+    }
+  }
+
+  // ---- decoding
+
+  #explore(entry: number, caller: Context['caller'], limit: number): Context {
+    const depth = caller ? caller.context.depth + 1 : 0;
+    const context: Context = {
+      entry, depth, caller, decoded: new Map(), leaders: new Set([entry]), blocks: new Map(), complete: true,
+    };
+    const queue = [entry];
+    for (const at of queue) this.#run(context, at, queue, limit);
+    return context;
+  }
+
+  /** Decodes from an offset until control goes elsewhere; queues where it goes. */
+  #run(context: Context, from: number, queue: number[], limit: number): void {
+    let offset = from;
+    while (!context.decoded.has(offset)) {
+      if (context.decoded.size >= limit) {
+        context.complete = false;
+        return;
+      }
+      const found = this.#decode(offset);
+      if (!found) return;
+      context.decoded.set(offset, found);
+      const after = offset + found.ins.length;
+      const target = relativeTarget(found);
+      if (target !== null && isCall(found)) {
+        // The function itself is explored when it is known to matter.
+        this.#leader(context, after, queue);
+        return;
+      }
+      if (target !== null) {
+        if (!isConditional(found) || this.#seen(target)) this.#leader(context, target, queue);
+        if (isConditional(found)) this.#leader(context, after, queue);
+        return;
+      }
+      if (endsTrace(found.ins)) return;
+      offset = after;
+    }
+  }
+
+  #leader(context: Context, offset: number, queue: number[]): void {
+    if (context.leaders.has(offset)) return;
+    context.leaders.add(offset);
+    queue.push(offset);
+  }
+
+  /** A branch that was never taken leaves the region. */
+  #seen(target: number): boolean {
+    const host = this.#page(Math.floor(target / 0x1000));
+    return host !== 0 && this.#source.seen(host + (target & 0xfff));
+  }
+
+  #decode(offset: number): RegionInstruction | null {
+    const page = Math.floor(offset / 0x1000);
+    const host = this.#page(page);
+    if (host === 0) return null;
+    const ins = new Instruction();
+    const at = host + (offset & 0xfff);
+    const room = 0x1000 - (offset & 0xfff);
+    const length = room >= LONGEST_INSTRUCTION
+      ? decode(this.#source.u8, at, host + 0x1000, this.#source.mode as 16 | 32 | 64, ins) : this.#decodeNearEnd(at, room, page, ins);
+    // Branches with 16-bit targets are too rare to matter.
+    if (length <= 0 || (ins.operands[0].kind === OP_REL && ins.operandSize === 2)) return null;
+    if (ins.mode !== 64 && ins.memSegment === CS && hasMemory(ins)) return null;
+    const handler = this.#handler(ins);
+    return handler && { ins, offset, handler };
+  }
+
+  /** An instruction that may go on in the next page. */
+  #decodeNearEnd(at: number, room: number, page: number, ins: Instruction): number {
+    const { u8, mode } = this.#source;
+    const alone = decode(u8, at, at + room, mode as 16 | 32 | 64, ins);
+    if (alone > 0) return alone;
+    const second = this.#page(page + 1);
+    if (second === 0) return 0;
+    this.#scratch.set(u8.subarray(at, at + room), 0);
+    this.#scratch.set(u8.subarray(second, second + 16), room);
+    return decode(this.#scratch, 0, room + 16, mode as 16 | 32 | 64, ins);
+  }
+
+  #page(number: number): number {
+    const known = this.pages.get(number);
+    if (known !== undefined) return known;
+    const host = this.#source.page(number);
+    this.pages.set(number, host);
+    return host;
+  }
+
+  #handler(ins: Instruction): Handler | null {
+    return this.#source.handlers.of(ins);
+  }
+
+  // ---- blocks
+
+  /** Makes the context's blocks and the edges between them. */
+  #connect(context: Context): void {
+    for (const leader of context.leaders) if (context.decoded.has(leader)) this.#block(context, leader);
+    for (const block of context.blocks.values()) this.#terminate(context, block);
+  }
+
+  #block(context: Context, leader: number): void {
+    const instructions: RegionInstruction[] = [];
+    let offset = leader;
+    for (;;) {
+      const found = context.decoded.get(offset);
+      if (!found) break;
+      instructions.push(found);
+      offset += found.ins.length;
+      if (endsBlock(found) || context.leaders.has(offset)) break;
+    }
+    const block: Block = { id: this.blocks.length, offset: leader, instructions, terminator: { kind: 'indirect' } };
+    this.blocks.push(block);
+    this.#contexts.set(block, context);
+    context.blocks.set(leader, block);
+  }
+
+  #terminate(context: Context, block: Block): void {
+    const last = block.instructions.at(-1)!;
+    const after = last.offset + last.ins.length;
+    block.terminator = this.#terminator(context, block, last, after);
+  }
+
+  #terminator(context: Context, block: Block, last: RegionInstruction, after: number): Terminator {
+    const target = relativeTarget(last);
+    if (target !== null && isCall(last)) return { kind: 'call', target: { offset: target, block: null }, after: this.#edge(context, after) };
+    if (target !== null) {
+      const taken = this.#edge(context, target);
+      return isConditional(last) ? { kind: 'branch', taken, next: this.#edge(context, after) } : { kind: 'jump', target: taken };
+    }
+    if (!endsTrace(last.ins)) return { kind: 'jump', target: this.#edge(context, after) };
+    if (!last.handler.semantics) {
+      block.instructions.pop();
+      return { kind: 'interpret', offset: last.offset };
+    }
+    if (MNEMONICS[last.ins.mnemonic] !== 'ret' || !context.caller) return { kind: 'indirect' };
+    return { kind: 'return', target: { ...context.caller.after } };
+  }
+
+  #edge(context: Context, offset: number): Edge {
+    return { offset, block: context.blocks.get(offset) ?? null };
+  }
+
+  #enter(block: Block, target: Edge, after: Edge): Context | null {
+    const caller = this.#contexts.get(block)!;
+    if (caller.depth >= this.#limits.depth || isActive(caller, target.offset)) return null;
+    const inner = this.#explore(target.offset, { context: caller, after }, Math.min(this.#limits.callee, this.#left));
+    if (!inner.complete || !inner.decoded.has(target.offset)) return null;
+    this.#left -= inner.decoded.size;
+    this.#connect(inner);
+    target.block = inner.blocks.get(target.offset)!;
+    return inner;
+  }
+}
+
+/** Whether the function is being entered already: it calls itself. */
+function isActive(context: Context, entry: number): boolean {
+  for (let at: Context | undefined = context; at; at = at.caller?.context) if (at.entry === entry) return true;
+  return false;
+}
+
+function isCall(found: RegionInstruction): boolean {
+  return MNEMONICS[found.ins.mnemonic] === 'call';
+}
+
+function isConditional(found: RegionInstruction): boolean {
+  return MNEMONICS[found.ins.mnemonic] !== 'jmp';
+}
+
+function endsBlock(found: RegionInstruction): boolean {
+  return endsTrace(found.ins) || relativeTarget(found) !== null;
+}
+
+/** Offset of a relative branch's target, or null. */
+export function relativeTarget(found: RegionInstruction): number | null {
+  const { ins } = found;
+  if (ins.operands[0].kind !== OP_REL) return null;
+  return found.offset + ins.length + (ins.immLo | 0);
+}
+
+function hasMemory(ins: Instruction): boolean {
+  return ins.operands.some((operand) => operand.kind === OP_MEM);
+}

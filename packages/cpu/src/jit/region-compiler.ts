@@ -1,0 +1,385 @@
+/**
+ * Stages a region into one WebAssembly function: () -> status. It takes BUDGET and PAGE_RIP from the processor's area and
+ * leaves BUDGET, RIP, registers and flags there.
+ *
+ *   prologue: is what was taken for granted still so? registers into locals
+ *   block exit
+ *     block for each way in which flags may stand
+ *       blocks along the dominator tree; whoever leaves for a known place sets its offset, the instructions completed in the
+ *       block and the status, and branches to the end of the block for the flags as they stand there
+ *     end: these flags to the area
+ *   end exit
+ *   registers, BUDGET and RIP to the area
+ */
+import {
+  BUDGET, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE,
+  ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET,
+} from '../state/layout.ts';
+import type { Label, Value } from '../wasm/function-builder.ts';
+import { ModuleBuilder } from '../wasm/module-builder.ts';
+import * as op from '../wasm/opcodes.ts';
+import { type BlockedWord, ConstantEmitter } from './constant-emitter.ts';
+import { FLAG_KINDS, type PendingFlags } from './lazy-flags.ts';
+import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
+import type { Shape } from './structure.ts';
+
+export interface RegionSource {
+  readonly area: number;
+  readonly tlbSet: number;
+  readonly entry: Block;
+  readonly shape: Shape;
+  /** Host addresses of the pages that the code lies in, by number relative to the entry's page. */
+  readonly pages: ReadonlyMap<number, number>;
+  /** Host address of the record with which microcode executes the instruction, and of one that computes its address first, or 0. */
+  record(instruction: RegionInstruction): MicrocodeRecord;
+}
+
+export interface MicrocodeRecord {
+  readonly record: number;
+  readonly address: number;
+}
+
+/** The module's bytes; it exports `region` and imports what `microcode` names. */
+export interface CompiledRegion {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly microcode: readonly string[];
+}
+
+interface Import {
+  readonly name: string;
+  readonly params: readonly op.ValueType[];
+  readonly result: op.ValueType | null;
+}
+
+const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
+const ALL_REGISTERS = 0xffff;
+/** Access rights as in the VMCS: unusable, S, code, expand-down, writable. */
+const RIGHTS_MASK = 0x1_001e;
+const WRITABLE_DATA = 0x12;
+
+/** How flags may stand where a region is left. */
+const EXITS: readonly (PendingFlags | null)[] = [null, ...FLAG_KINDS.flatMap((kind) => [1, 2, 4, 8].map((size) => ({ kind, size })))];
+
+function exitOf(flags: PendingFlags | null): number {
+  return flags ? 1 + FLAG_KINDS.indexOf(flags.kind) * 4 + Math.log2(flags.size) : 0;
+}
+
+export function compileRegion(source: RegionSource): CompiledRegion {
+  // The first pass finds out which registers the region uses, for calls in the middle of it to save.
+  const first = new RegionFunction(source, ALL_REGISTERS, ALL_REGISTERS);
+  const body = first.build();
+  const calls = source.shape.order.some((block) => block.instructions.some((i) => !i.handler.semantics));
+  const second = calls ? new RegionFunction(source, first.used, first.written) : first;
+  return assemble(second, calls ? second.build() : body);
+}
+
+function assemble(region: RegionFunction, body: Uint8Array): CompiledRegion {
+  const module = new ModuleBuilder();
+  for (const { name, params, result } of region.imports)
+    module.importFunction('microcode', name, { params, results: result === null ? [] : [result] });
+  module.exportFunction('region', module.addFunction({ params: [], results: [op.I32] }, body));
+  return { bytes: module.finish(), microcode: region.imports.map(({ name }) => name) };
+}
+
+class RegionFunction {
+  readonly imports: Import[] = [];
+  readonly #source: RegionSource;
+  readonly #b: ConstantEmitter;
+  readonly #budget: Value;
+  readonly #rip: Value;
+  readonly #status: Value;
+  readonly #saved: number;
+  readonly #reloaded: number;
+  readonly #offset: Value;
+  readonly #undone: Value;
+  #exit: Label = 0;
+  #known: Label = 0;
+  /** Where to leave with flags pending, by exitOf(). */
+  readonly #exits: Label[] = [];
+  readonly #taken = new Set<number>();
+  /** Labels of loops and of the ends of blocks in front of merges, by position. */
+  readonly #loops: Label[] = [];
+  readonly #merges: Label[] = [];
+  /** Instructions of the current block that have completed. */
+  #completed = 0;
+  #current!: RegionInstruction;
+
+  constructor(source: RegionSource, used: number, written: number) {
+    this.#source = source;
+    this.#reloaded = used;
+    this.#saved = written;
+    const b = new ConstantEmitter(source.area, source.tlbSet, {
+      leave: () => this.#leaveInstruction(),
+      microcode: (name, params, result) => this.#import({ name, params, result }),
+    });
+    this.#b = b;
+    this.#budget = b.permanentLocal(op.I32);
+    this.#rip = b.permanentLocal(op.I64);
+    this.#status = b.permanentLocal(op.I32);
+    this.#offset = b.permanentLocal(op.I32);
+    this.#undone = b.permanentLocal(op.I32);
+  }
+
+  get used(): number {
+    return this.#b.used;
+  }
+
+  get written(): number {
+    return this.#b.written;
+  }
+
+  #import(wanted: Import): number {
+    const known = this.imports.findIndex(({ name }) => name === wanted.name);
+    return known >= 0 ? known : this.imports.push(wanted) - 1;
+  }
+
+  build(): Uint8Array {
+    const b = this.#b;
+    const first = this.#source.entry.instructions[0]!;
+    b.begin(first.ins, first.handler.shape, first.offset);
+    this.#exit = b.block();
+    this.#known = b.block();
+    for (let i = EXITS.length - 1; i >= 0; i--) this.#exits[i] = b.block();
+    this.#tree(0);
+    EXITS.forEach((flags, i) => this.#knownExit(flags, i));
+    b.end();
+    b.set(this.#budget, b.sub(this.#budget, this.#undone));
+    b.set(this.#rip, b.ripAt(b.extendS(this.#offset)));
+    b.end();
+    this.#epilogue();
+    const body = b.code.finish().slice();
+    b.code.clear();
+    this.#prologue(first.offset);
+    b.code.bytes(body);
+    return b.finish();
+  }
+
+  // ---- entry and exit
+
+  #prologue(offset: number): void {
+    const b = this.#b;
+    b.resetLocals();
+    b.set(b.pageRip, b.loadI64(b.cpu, PAGE_RIP));
+    const go = b.block();
+    const refuse = b.block();
+    this.#guards(refuse);
+    b.br(go);
+    b.end();
+    b.storeI64(b.cpu, RIP, b.rip(offset));
+    b.return(b.i32(ST_INTERPRET));
+    b.end();
+    b.set(this.#budget, b.loadI32(b.cpu, BUDGET));
+    b.loadRegisters(b.used);
+  }
+
+  #guards(refuse: Label): void {
+    const b = this.#b;
+    b.brIf(refuse, b.ne(b.loadI32(b.cpu, TLB_SET), b.i32(this.#source.tlbSet)));
+    if (this.#source.entry.instructions[0]!.ins.mode !== 64) b.segments.add(CS);
+    for (const segment of b.segments) this.#guardSegment(refuse, segment);
+    for (const word of b.blocked) b.brIf(refuse, this.#isBlocked(word));
+    for (const [number, host] of this.#source.pages) if (number !== 0 && host !== 0) this.#guardPage(refuse, number, host);
+  }
+
+  /** All of 4 GiB can be addressed: the limit, for data also base and rights (writable, not expand-down; SDM vol. 3A, 3.4.5.1). */
+  #guardSegment(refuse: Label, segment: number): void {
+    const b = this.#b;
+    const at = SEG + segment * SEG_SIZE;
+    b.brIf(refuse, b.ne(b.loadI32(b.cpu, at + SEG_LIMIT), b.i32(-1)));
+    if (segment === CS) return;
+    b.brIf(refuse, b.ne(b.and(b.loadI32(b.cpu, at + SEG_ATTR), b.i32(RIGHTS_MASK)), b.i32(WRITABLE_DATA)));
+    if (segment < FS) b.brIf(refuse, b.ne(b.loadI64(b.cpu, at + SEG_BASE), b.i64(0)));
+  }
+
+  #isBlocked(word: BlockedWord): Value {
+    return this.#b.loadI32(this.#b.cpu, word);
+  }
+
+  /** Another page of the region must still be where it was, in the execute TLB. */
+  #guardPage(refuse: Label, number: number, host: number): void {
+    const b = this.#b;
+    const base = b.loadI64(b.cpu, SEG + CS * SEG_SIZE + SEG_BASE);
+    const linear = b.add(b.add(b.pageRip, base), b.i64(number * 0x1000));
+    const entry = b.and(b.wrap(b.shrU(linear, b.i64(8))), b.i32(INDEX_MASK));
+    const table = this.#source.tlbSet + TLB_EXECUTE;
+    b.brIf(refuse, b.ne(b.loadI64(entry, table), linear));
+    b.brIf(refuse, b.ne(b.add(b.wrap(linear), b.loadI32(entry, table + 8)), b.i32(host)));
+  }
+
+  #epilogue(): void {
+    const b = this.#b;
+    b.storeRegisters(b.written);
+    b.storeI32(b.cpu, BUDGET, this.#budget);
+    b.storeI64(b.cpu, RIP, this.#rip);
+    b.push(this.#status);
+  }
+
+  /** Leaves for a computed RIP. */
+  #leaveTo(rip: Value): void {
+    const b = this.#b;
+    b.storeFlags();
+    b.set(this.#rip, rip);
+    b.set(this.#status, b.i32(ST_DISPATCH));
+    b.br(this.#exit);
+  }
+
+  /** Leaves for an offset, with instructions of the block completed that the budget does not know of. */
+  #leave(offset: number, status: number, completed = 0): void {
+    const b = this.#b;
+    const exit = exitOf(b.pending);
+    this.#taken.add(exit);
+    b.set(this.#offset, b.i32(offset));
+    b.set(this.#status, b.i32(status));
+    b.set(this.#undone, b.i32(completed));
+    b.br(this.#exits[exit]!);
+  }
+
+  #leaveInstruction(): void {
+    this.#leave(this.#current.offset, ST_INTERPRET, this.#completed);
+  }
+
+  #knownExit(flags: PendingFlags | null, number: number): void {
+    const b = this.#b;
+    b.end();
+    if (!this.#taken.has(number)) return;
+    b.resetLocals();
+    b.pending = flags;
+    b.storeFlags();
+    b.br(this.#known);
+  }
+
+  // ---- the dominator tree
+
+  #tree(at: number): void {
+    const { loopHead, merge, children } = this.#source.shape;
+    const inner = children[at]!.filter((child) => merge[child]);
+    if (loopHead[at]) {
+      this.#b.flush();
+      this.#loops[at] = this.#b.loop();
+    }
+    this.#within(at, inner);
+    if (loopHead[at]) this.#b.end();
+  }
+
+  /** The block, in front of which blocks end where merges begin: the one that comes last in order is outermost. */
+  #within(at: number, merges: readonly number[]): void {
+    const b = this.#b;
+    const next = merges.at(-1);
+    if (next === undefined) {
+      this.#block(this.#source.shape.order[at]!, at);
+      return;
+    }
+    this.#merges[next] = b.block();
+    this.#within(at, merges.slice(0, -1));
+    b.end();
+    b.pending = null;
+    this.#tree(next);
+  }
+
+  #block(block: Block, at: number): void {
+    const b = this.#b;
+    this.#completed = 0;
+    b.branch = null;
+    for (const instruction of block.instructions) {
+      this.#current = instruction;
+      b.begin(instruction.ins, instruction.handler.shape, instruction.offset);
+      if (instruction.handler.semantics) {
+        instruction.handler.semantics(b);
+        b.finishInstruction();
+      } else this.#callMicrocode(instruction);
+      this.#completed++;
+    }
+    if (this.#completed > 0) b.set(this.#budget, b.sub(this.#budget, b.i32(this.#completed)));
+    this.#terminate(block.terminator, at);
+  }
+
+  #terminate(end: Terminator, at: number): void {
+    const b = this.#b;
+    switch (end.kind) {
+      case 'jump': case 'call': return this.#goTo(end.target, at);
+      case 'branch': return this.#fork(end.taken, end.next, at);
+      case 'interpret': return this.#leave(end.offset, ST_INTERPRET);
+      case 'indirect': return this.#leaveTo(this.#indirectTarget());
+      default: {
+        const rip = this.#indirectTarget();
+        const pending = b.pending;
+        b.ifPlain(b.ne(rip, b.rip(end.target.offset)), () => this.#leaveTo(rip));
+        b.pending = pending;
+        this.#goTo(end.target, at);
+      }
+    }
+  }
+
+  #indirectTarget(): Value {
+    const { branch } = this.#b;
+    if (branch?.kind !== 'indirect') throw new Error(`${this.#b.form.mnemonic} gave no target`);
+    return branch.rip;
+  }
+
+  #fork(taken: Edge, next: Edge, at: number): void {
+    const b = this.#b;
+    const condition = b.branch?.kind === 'relative' ? b.branch.condition : null;
+    if (!condition) throw new Error(`${b.form.mnemonic} gave no condition`);
+    const pending: PendingFlags | null = b.pending;
+    if (condition.local < 0) {
+      this.#goTo(condition.lo !== 0 ? taken : next, at);
+      return;
+    }
+    b.ifPlain(condition, () => this.#goTo(taken, at));
+    b.pending = pending;
+    this.#goTo(next, at);
+  }
+
+  #goTo(edge: Edge, from: number): void {
+    const b = this.#b;
+    const to = edge.block ? this.#source.shape.position[edge.block.id]! : -1;
+    if (to < 0) {
+      this.#leave(edge.offset, ST_DISPATCH);
+    } else if (to <= from) {
+      b.flush();
+      b.ifPlain(b.int('leS', this.#budget, b.i32(0)), () => this.#leave(edge.offset, ST_SLICE));
+      b.br(this.#loops[to]!);
+    } else if (this.#source.shape.merge[to]) {
+      b.flush();
+      b.br(this.#merges[to]!);
+    } else this.#tree(to);
+  }
+
+  // ---- microcode in the middle of a region
+
+  /** The area gets all that microcode may look at; what it may have changed is read again. */
+  #callMicrocode({ ins, offset, handler }: RegionInstruction): void {
+    const b = this.#b;
+    const name = handler.microcode!;
+    b.flush();
+    b.storeRegisters(this.#saved);
+    const page = Math.floor(offset / 0x1000);
+    b.storeI64(b.cpu, PAGE_RIP, b.rip(page * 0x1000));
+    b.storeI64(b.cpu, RIP, b.rip(offset));
+    b.storeI64(b.cpu, NEXT_RIP, b.rip(offset + ins.length));
+    const { record, address } = this.#source.record(this.#current);
+    const before = b.sub(this.#budget, b.i32(this.#completed));
+    b.storeI32(b.cpu, BUDGET, before);
+    for (const [callee, at] of [['op_address', address], [name, record]] as const) {
+      if (at === 0) continue;
+      b.storeI32(b.cpu, CURRENT_RECORD, b.i32(at));
+      const status = b.call(this.#import({ name: callee, params: [op.I32], result: op.I32 }), op.I32, b.i32(at));
+      b.ifPlain(status, () => this.#leaveMicrocode(status, before));
+    }
+    const set = b.loadI32(b.cpu, TLB_SET);
+    b.loadRegisters(this.#reloaded);
+    b.used |= this.#saved;
+    b.ifPlain(b.ne(set, b.i32(this.#source.tlbSet)), () => {
+      b.set(this.#budget, b.sub(before, b.i32(1)));
+      this.#leave(offset + ins.length, ST_DISPATCH);
+    });
+  }
+
+  /** As the interpreter does after a handler: the instruction has completed unless it faulted. RIP and registers stand in the area. */
+  #leaveMicrocode(status: Value, before: Value): void {
+    const b = this.#b;
+    const undone = b.or(b.eq(status, b.i32(ST_FAULT)), b.eq(status, b.i32(ST_TRANSLATE)));
+    b.storeI32(b.cpu, BUDGET, b.select(undone, before, b.sub(before, b.i32(1))));
+    b.return(status);
+  }
+}
