@@ -31,10 +31,8 @@ describe('row 1: qemu_kvm_cpu_thread_fn', () => {
     await start();
     await shows('>');
     for (const [typed, answer] of [['a', '>b'], ['m', '>bn'], ['0', '>bn1']] as const) {
-      // Until there is input nothing runs: the thread does not spin.
-      const before = vm.instructions();
-      await new Promise((resolve) => setTimeout(resolve, 15));
-      expect(vm.instructions()).toBe(before);
+      // Once the guest has halted nothing runs until there is input: the thread does not spin.
+      await expect.poll(nothingRuns, { timeout: 5000 }).toBe(true);
       type(typed);
       await shows(answer);
     }
@@ -52,6 +50,13 @@ describe('row 1: qemu_kvm_cpu_thread_fn', () => {
     expect(vm.instructions()).toBe(before);
   });
 });
+
+/** Whether no instruction is executed for a while. */
+async function nothingRuns(): Promise<boolean> {
+  const before = vm.instructions();
+  await new Promise((resolve) => setTimeout(resolve, 15));
+  return vm.instructions() === before;
+}
 
 describe('row 2: kvm_cpu_exec', () => {
   test('goes round KVM_RUN while exits can be served, and leaves with the reason when one ends the machine', async () => {
