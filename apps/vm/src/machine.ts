@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { VmModule, VmOptions } from '@vm/stack';
 import { PackagesUnavailable } from './linux/apt.ts';
 import { linuxImages } from './linux/images.ts';
-import { APPEND_DEFAULT, type RunFlags, parseModule, readInput } from './run-options.ts';
+import { type RunFlags, defaultAppend, parseModule, readInput } from './run-options.ts';
 
 const MONITOR = new URL('../guests/monitor.elf', import.meta.url);
 const MIB = 2 ** 20;
@@ -45,7 +45,7 @@ async function readModules(flags: RunFlags, limit: number): Promise<{ modules?: 
 }
 
 async function prepareDefault(flags: RunFlags, machine: VmOptions, say: (line: string) => void): Promise<PreparedMachine> {
-  const append = flags.append ?? APPEND_DEFAULT;
+  const append = flags.append ?? defaultAppend(flags.memory);
   const limit = flags.memory * MIB;
   try {
     const images = await linuxImages({ progress: say });

@@ -9,6 +9,17 @@ export const MEMORY_MAX = 3072;
 export const MEMORY_DEFAULT = 512;
 export const THRESHOLD_MAX = 1_000_000_000;
 export const APPEND_DEFAULT = 'console=ttyS0';
+/**
+ * Below this many MiB Debian's kernel runs out of memory while it starts, on any machine: the files of its tracefs alone
+ * take 9 MB before the memory of its own start is freed. It boots in less without them.
+ */
+const ROOMY_MEMORY = 96;
+const APPEND_SMALL = 'initcall_blacklist=tracer_init_tracefs';
+
+/** The command line of the default boot in a machine with this many MiB. */
+export function defaultAppend(memory: number): string {
+  return memory < ROOMY_MEMORY ? `${APPEND_DEFAULT} ${APPEND_SMALL}` : APPEND_DEFAULT;
+}
 
 /** What commander hands over. */
 export interface RunFlags {
@@ -36,7 +47,7 @@ export function addRunOptions(command: Command): Command {
   return command
     .addOption(new Option('-k, --kernel <file>', 'bzImage, vmlinux, or multiboot ELF kernel (default: Debian\'s cloud kernel)'))
     .addOption(new Option('-i, --initrd <file>', 'initial RAM disk'))
-    .addOption(new Option('-a, --append <text>', 'the kernel\'s command line').default(undefined, `${APPEND_DEFAULT}, with Linux`))
+    .addOption(new Option('-a, --append <text>', 'the kernel\'s command line').default(undefined, `${APPEND_DEFAULT}, with Linux; under ${ROOMY_MEMORY} MiB also ${APPEND_SMALL}`))
     .addOption(new Option('-m, --memory <MiB>', `memory of the guest, ${MEMORY_MIN} to ${MEMORY_MAX}`).argParser(parseMemory).default(MEMORY_DEFAULT))
     .addOption(new Option('--module <file...>', 'modules of a multiboot kernel; words after a file\'s name in the same argument are its command line'))
     .addOption(new Option('--no-unpack', 'let the guest unpack a compressed kernel itself'))

@@ -18,6 +18,13 @@ function make(): { serial: SerialState; sent: number[]; line: () => boolean; tim
   return { serial, sent, line: () => level, timers, raised: () => edges };
 }
 
+/** A port whose driver has raised DTR, RTS and OUT2. */
+function makeOpen(): ReturnType<typeof make> {
+  const made = make();
+  made.serial.write(MCR, 1, 0x0b);
+  return made;
+}
+
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 describe('16550A', () => {
@@ -34,7 +41,7 @@ describe('16550A', () => {
   });
 
   it('keeps the divisor behind DLAB', () => {
-    const { serial, sent } = make();
+    const { serial, sent } = makeOpen();
     serial.write(LCR, 1, 0x83);
     serial.write(DATA, 1, 0x34);
     serial.write(IER, 1, 0x12);
@@ -44,7 +51,7 @@ describe('16550A', () => {
   });
 
   it('sends at once, and interrupts for the empty holding register until it is named or filled', () => {
-    const { serial, sent, line } = make();
+    const { serial, sent, line } = makeOpen();
     serial.write(IER, 1, 0x02);
     expect(line()).toBe(true);
     expect(serial.read(IIR)).toBe(0x02);
@@ -54,7 +61,7 @@ describe('16550A', () => {
   });
 
   it('raises the interrupt of an empty holding register whenever it is turned on, as the 8250 driver tests', () => {
-    const { serial } = make();
+    const { serial } = makeOpen();
     for (let i = 0; i < 2; i++) {
       serial.write(IER, 1, 0x02);
       expect(serial.read(IIR)).toBe(0x02);
@@ -63,7 +70,7 @@ describe('16550A', () => {
   });
 
   it('receives one byte at a time without FIFO; the rest waits', () => {
-    const { serial, line } = make();
+    const { serial, line } = makeOpen();
     serial.write(IER, 1, 0x01);
     serial.input(bytes('ab'));
     expect([serial.read(LSR) & 1, serial.read(IIR), line()]).toEqual([1, 0x04, true]);
@@ -78,7 +85,7 @@ describe('16550A', () => {
     [0x81, 8],
     [0xc1, 14],
   ])('with FIFO control 0x%s interrupts at %i bytes', (fcr, trigger) => {
-    const { serial, line } = make();
+    const { serial, line } = makeOpen();
     serial.write(FCR, 1, fcr);
     serial.write(IER, 1, 0x01);
     for (let i = 1; i <= trigger; i++) {
@@ -89,7 +96,7 @@ describe('16550A', () => {
   });
 
   it('tells of characters below the trigger level after four character times', () => {
-    const { serial, line, timers } = make();
+    const { serial, line, timers } = makeOpen();
     serial.write(FCR, 1, 0xc1);
     serial.write(IER, 1, 0x01);
     serial.write(LCR, 1, 0x03);
@@ -102,7 +109,7 @@ describe('16550A', () => {
   });
 
   it('keeps all input in order through the FIFO, however much comes', () => {
-    const { serial } = make();
+    const { serial } = makeOpen();
     serial.write(FCR, 1, 0x01);
     const text = 'the quick brown fox jumps over the lazy dog';
     serial.input(bytes(text));
@@ -113,7 +120,7 @@ describe('16550A', () => {
   });
 
   it('in loopback hears itself and nothing else, overruns, and loops the modem lines', () => {
-    const { serial, sent } = make();
+    const { serial, sent } = makeOpen();
     serial.write(FCR, 1, 0x01);
     serial.write(MCR, 1, 0x1a);
     expect(serial.read(MSR) & 0xf0).toBe(0x90); // what 8250 autoconfig looks for
@@ -123,12 +130,36 @@ describe('16550A', () => {
     expect(serial.read(LSR)).toBe(0x63);
     expect(serial.read(LSR)).toBe(0x61);
     for (let i = 0; i < 16; i++) expect(serial.read(DATA)).toBe(i);
-    serial.write(MCR, 1, 0x08);
+    serial.write(MCR, 1, 0x0b);
     expect(serial.read(DATA)).toBe(0x7a);
   });
 
-  it('orders interrupts: line status, received data, holding register', () => {
+  // Each brings the receiver into use; what was typed before must survive the FIFOs being set up.
+  it.each<[string, [register: number, value: number][], number]>([
+    ['a driver that raises DTR and RTS', [[MCR, 0x1a], [MCR, 0x08], [FCR, 0x07], [MCR, 0x0b]], FCR],
+    ['a driver that only turns the interrupt on', [[MCR, 0x08], [FCR, 0x07], [IER, 0x01]], FCR],
+    ['a guest that polls', [[FCR, 0x07]], LSR],
+  ])('keeps what is typed before %s is ready', (_who, writes, look) => {
     const { serial } = make();
+    serial.input(bytes('tsc'));
+    for (const [register, value] of writes) serial.write(register, 1, value);
+    serial.read(look);
+    let received = '';
+    while (serial.read(LSR) & 1) received += String.fromCharCode(serial.read(DATA));
+    expect(received).toBe('tsc');
+  });
+
+  it('holds input while the driver keeps DTR and RTS down', () => {
+    const { serial } = makeOpen();
+    serial.write(MCR, 1, 0x08);
+    serial.input(bytes('x'));
+    expect(serial.read(LSR) & 1).toBe(0);
+    serial.write(MCR, 1, 0x0b);
+    expect(serial.read(LSR) & 1).toBe(1);
+  });
+
+  it('orders interrupts: line status, received data, holding register', () => {
+    const { serial } = makeOpen();
     serial.write(IER, 1, 0x07);
     serial.write(MCR, 1, 0x10);
     serial.write(DATA, 1, 1);
@@ -142,7 +173,7 @@ describe('16550A', () => {
   });
 
   it('empties the FIFO when FIFOs are switched, and forgets interrupts on reset', () => {
-    const { serial, line } = make();
+    const { serial, line } = makeOpen();
     serial.write(FCR, 1, 0x01);
     serial.write(IER, 1, 0x01);
     serial.input(bytes('abc'));
@@ -155,7 +186,7 @@ describe('16550A', () => {
   });
 
   it('changes the line only when the level changes', () => {
-    const { serial, raised } = make();
+    const { serial, raised } = makeOpen();
     serial.write(IER, 1, 0x02);
     for (const byte of bytes('hello')) serial.write(DATA, 1, byte);
     expect(raised()).toBeLessThanOrEqual(6);

@@ -3,7 +3,10 @@
  *
  * What is sent reaches the backend at once: the transmitter is never busy, so THRE and TEMT stay set but for loopback.
  * What arrives goes through the 16-byte FIFO with its trigger level and character timeout; input that does not fit
- * waits with the backend (`canReceive`), so a guest sees overruns only in loopback.
+ * waits with the backend (`canReceive`), so a guest sees overruns only in loopback. The far end keeps to the modem lines:
+ * it sends while RTS or DTR is raised, so that what is typed before a driver has set the port up is not lost when the
+ * driver clears the FIFOs. Guests that drive these lines badly get input too: with MCR written by the interrupt that they
+ * turn on, without by their first look at LSR or RBR.
  */
 
 import { NANOSECONDS_PER_SECOND, QemuTimer, type TimerService } from '../../system/timer.ts';
@@ -82,6 +85,8 @@ export class SerialState implements MemoryRegionOps, CharFrontend {
   #divider = 12;
   #thrPending = false;
   #timeoutPending = false;
+  /** How the guest came to its receiver: not yet, by looking at it, or by setting the modem lines. */
+  #receiver: 'untouched' | 'polled' | 'modem-lines' = 'untouched';
 
   constructor(options: SerialOptions) {
     this.#irq = qemuIrqOnChange(options.irq);
@@ -107,6 +112,7 @@ export class SerialState implements MemoryRegionOps, CharFrontend {
     this.#msr = UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS;
     this.#divider = 12;
     this.#thrPending = this.#timeoutPending = false;
+    this.#receiver = 'untouched';
     this.#irq(false);
   }
 
@@ -159,7 +165,7 @@ export class SerialState implements MemoryRegionOps, CharFrontend {
   // ---- CharFrontend
 
   canReceive(): number {
-    if (this.#mcr & UART_MCR_LOOP) return 0;
+    if (this.#mcr & UART_MCR_LOOP || !this.#readyToReceive()) return 0;
     if ((this.#fcr & UART_FCR_FE) === 0) return this.#lsr & UART_LSR_DR ? 0 : 1;
     return FIFO_SIZE - this.#count;
   }
@@ -172,7 +178,19 @@ export class SerialState implements MemoryRegionOps, CharFrontend {
 
   // ---- registers
 
+  #readyToReceive(): boolean {
+    if (this.#receiver !== 'modem-lines') return this.#receiver === 'polled';
+    return (this.#mcr & (UART_MCR_RTS | UART_MCR_DTR)) !== 0 || (this.#ier & UART_IER_RDI) !== 0;
+  }
+
+  #polled(): void {
+    if (this.#receiver !== 'untouched') return;
+    this.#receiver = 'polled';
+    this.#input.acceptInput();
+  }
+
   #readRbr(): number {
+    this.#polled();
     let value = this.#rbr;
     if (this.#fcr & UART_FCR_FE) {
       value = this.#count > 0 ? this.#fifo[this.#head]! : 0;
@@ -199,6 +217,7 @@ export class SerialState implements MemoryRegionOps, CharFrontend {
   }
 
   #readLsr(): number {
+    this.#polled();
     const value = this.#lsr;
     if (value & (UART_LSR_BI | UART_LSR_OE)) {
       this.#lsr &= ~(UART_LSR_BI | UART_LSR_OE);
@@ -247,6 +266,7 @@ export class SerialState implements MemoryRegionOps, CharFrontend {
     // The holding register is empty: turning its interrupt on raises it at once. Linux's 8250 driver counts on it.
     if (rising !== 0 && this.#lsr & UART_LSR_THRE) this.#thrPending = true;
     this.#updateIrq();
+    this.#input.acceptInput();
   }
 
   #writeFcr(byte: number): void {
@@ -276,8 +296,9 @@ export class SerialState implements MemoryRegionOps, CharFrontend {
     const before = this.#readModemInputs();
     const wasLoop = this.#mcr & UART_MCR_LOOP;
     this.#mcr = byte & 0x1f;
+    this.#receiver = 'modem-lines';
     if (this.#mcr & UART_MCR_LOOP && wasLoop) this.#modemDelta(before, this.#readModemInputs());
-    else if (wasLoop && !(this.#mcr & UART_MCR_LOOP)) this.#input.acceptInput();
+    else if (!(this.#mcr & UART_MCR_LOOP)) this.#input.acceptInput();
   }
 
   #readModemInputs(): number {
