@@ -49,6 +49,8 @@ const damaged = (why: string): LoaderError => new LoaderError(`the bzImage is da
 export function parseBzImage(bytes: Uint8Array): BzImage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (!isBzImage(bytes) || view.getUint16(0x1fe, true) !== BOOT_FLAG) throw damaged('no boot flag or header magic');
+  // The fields below are all in the first two sectors.
+  if (bytes.length < 2 * SECTOR) throw damaged(`it ends after ${bytes.length} bytes, within its header`);
   const version = view.getUint16(0x206, true);
   if (version < VERSION_BZIMAGE || (bytes[0x211]! & LOADED_HIGH) === 0)
     throw new LoaderError(`the kernel has boot protocol ${version >> 8}.${version & 0xff} and loads low (zImage)`, 'give a bzImage');

@@ -171,6 +171,7 @@ describe('what cannot be loaded', () => {
     ['an empty file', { kernel: new Uint8Array(0) }, /empty/],
     ['a text', { kernel: new TextEncoder().encode('hello') }, /68 65 6c 6c.*no kernel/],
     ['a bzImage that is cut off', { kernel: truncated }, /damaged .*1500 bytes/],
+    ['a bzImage that is cut off in its header', { kernel: truncated.subarray(0, 519) }, /damaged .*519 bytes, within its header/],
     ['a bzImage with a corrupt payload', { kernel: corrupt }, /compressed kernel \(gzip\).*damaged/],
     ['a bzImage with something else in it', { kernel: noElf }, /no ELF file/],
     ['a zImage', { kernel: bzImage({ loadflags: 0 }) }, /zImage/],
