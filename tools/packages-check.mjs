@@ -33,7 +33,9 @@ async function problemsOf(folder) {
 
 const root = resolve(import.meta.dirname, '..');
 let failed = false;
-for (const name of await readdir(join(root, 'packages'))) {
+const packages = await readdir(join(root, 'packages'));
+if (packages.length === 0) throw new Error('packages/ is empty: nothing was checked');
+for (const name of packages) {
   const problems = await problemsOf(join(root, 'packages', name));
   console.log(`packages/${name}: ${problems.length === 0 ? 'clean' : `${problems.length} problems`}`);
   for (const problem of problems) console.error(`  ${problem}`);

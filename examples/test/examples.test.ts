@@ -21,7 +21,7 @@ describe('the READMEs show the examples as they are', () => {
   });
 });
 
-describe('the examples run', () => {
+describe('the examples run', { timeout: 60_000 }, () => {
   test('kvm-hello.ts prints 4', () => {
     expect(execFileSync(process.execPath, [...OPTIONS, example('kvm-hello.ts')], { encoding: 'utf8', timeout: 30_000 })).toBe('4\n');
   });
