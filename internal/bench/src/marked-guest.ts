@@ -1,12 +1,12 @@
 /** Runs one of the guests in ../guests and takes the time between its marks: the bytes S and E on its serial port. */
 import { readFile } from 'node:fs/promises';
-import { createVm } from '@vm/stack';
+import { createVm, type VmOptions } from '@vm/stack';
 
-export async function secondsBetweenMarks(guest: string): Promise<number> {
+export async function secondsBetweenMarks(guest: string, options: Pick<VmOptions, 'jit'> = {}): Promise<number> {
   const kernel = await readFile(new URL(`../guests/${guest}.elf`, import.meta.url));
   const marks = new Map<string, number>();
   const vm = await createVm({
-    kernel, memory: 32, isaDebugExit: true,
+    kernel, memory: 32, isaDebugExit: true, ...options,
     console: (bytes) => {
       for (const byte of bytes) marks.set(String.fromCharCode(byte), performance.now());
     },
