@@ -1,0 +1,7 @@
+#!/bin/sh
+# Builds the guest programs; the results are committed.
+set -eu
+cd "$(dirname "$0")"
+flags='-O2 -std=gnu11 -Wall -Wextra -ffreestanding -fno-builtin -fno-tree-loop-distribute-patterns -fno-stack-protector -fno-asynchronous-unwind-tables -fno-pic -no-pie -static -nostdlib -Wl,--build-id=none -Wl,-z,noseparate-code -s'
+gcc -m64 -mno-avx $flags -o programs-amd64 programs.c
+gcc -m32 -march=i686 $flags -o programs-i386 programs.c

@@ -1,0 +1,120 @@
+/**
+ * The guest programs of ../programs in Linux, here and in qemu-system-x86_64 without KVM, in turns: seconds of each between the
+ * lines that it prints when it begins and ends, medians, ratios and their geometric mean.
+ *
+ *   pnpm bench [--runs N] [--arch amd64|i386] [--only NAME,...] [--json]
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { writeCpio } from '../../../apps/vm/src/linux/cpio.ts';
+import { figure, median } from './report.ts';
+
+const VM = resolve(import.meta.dirname, '../../../apps/vm/dist/main.js');
+const NAMES = [
+  'integers', 'sieve', 'hash', 'compress', 'chase', 'matrix', 'machine', 'nbody-sse2', 'nbody-x87', 'copy', 'strings', 'recursion',
+  'indirect', 'syscalls', 'forks', 'faults', 'pipes',
+];
+const TIMEOUT = 600_000;
+
+const { values: options } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '3' }, arch: { type: 'string', default: 'amd64' }, only: { type: 'string', default: NAMES.join(',') },
+    json: { type: 'boolean', default: false },
+  },
+});
+const arch = options.arch;
+if (arch !== 'amd64' && arch !== 'i386') throw new Error(`--arch ${arch}: give amd64 or i386`);
+const names = options.only.split(',');
+for (const name of names) if (!NAMES.includes(name)) throw new Error(`--only ${name}: the programs are ${NAMES.join(', ')}`);
+
+interface Measured {
+  readonly seconds: number;
+  readonly checksum: string;
+}
+
+/** Boots a machine in which the programs run one after the other; times by name. */
+function measure(program: string, args: readonly string[]): Promise<Map<string, Measured>> {
+  return new Promise((done, fail) => {
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const began = new Map<string, number>();
+    const measured = new Map<string, Measured>();
+    let line = '';
+    let last = '';
+    const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT);
+    const look = (text: string): void => {
+      const [, name = '', what, checksum = ''] = /([\w-]+) (begins|gives)(?: ([0-9a-f]{8}))?$/.exec(text) ?? [];
+      if (what === 'begins') began.set(name, performance.now());
+      if (what === 'gives') measured.set(name, { seconds: (performance.now() - began.get(name)!) / 1000, checksum });
+      if (measured.size === names.length) child.kill('SIGKILL');
+    };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      last = (last + text).slice(-1500);
+      const lines = (line + text.replaceAll('\r', '')).split('\n');
+      line = lines.pop()!;
+      for (const whole of lines) look(whole);
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (last = (last + text).slice(-1500)));
+    child.on('error', fail);
+    child.on('close', () => {
+      clearTimeout(timer);
+      if (measured.size === names.length) done(measured);
+      else fail(new Error(`${program} ended before its programs; its last words:\n${last}`));
+    });
+  });
+}
+
+function hasQemu(): boolean {
+  try {
+    execFileSync('qemu-system-x86_64', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function kernel(): string {
+  const printed = execFileSync(process.execPath, [VM, 'fetch', '--arch', arch, '--json'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  return (JSON.parse(printed) as { kernel: string }).kernel;
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'vm-bench-'));
+try {
+  const initrd = join(folder, 'initrd.img');
+  const binary = await readFile(new URL(`../programs/programs-${arch}`, import.meta.url));
+  await writeFile(initrd, writeCpio([
+    { path: 'dev', type: 'directory' }, { path: 'dev/console', type: 'character', device: [5, 1] },
+    { path: 'programs', type: 'file', mode: 0o755, data: binary },
+  ]));
+  const append = `console=ttyS0 quiet panic=-1 rdinit=/programs -- ${names.join(' ')}`;
+  const image = kernel();
+  const ours: Map<string, Measured>[] = [];
+  const qemu: Map<string, Measured>[] = [];
+  const peer = hasQemu();
+  if (!peer) console.error('qemu-system-x86_64 is not installed: no ratios (apt-get install qemu-system-x86)');
+  for (let run = 0; run < Number(options.runs); run++) {
+    ours.push(await measure(process.execPath, [VM, 'run', '--no-reboot', '--memory', '512', '--kernel', image, '--initrd', initrd, '--append', append]));
+    if (peer) qemu.push(await measure('qemu-system-x86_64', ['-nographic', '-no-reboot', '-m', '512', '-kernel', image, '-initrd', initrd, '-append', append]));
+  }
+  report(ours, qemu);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+
+function report(ours: readonly Map<string, Measured>[], qemu: readonly Map<string, Measured>[]): void {
+  const rows = names.map((name) => {
+    const checksums = new Set([...ours, ...qemu].map((run) => run.get(name)!.checksum));
+    if (checksums.size > 1) throw new Error(`${name}: results differ: ${[...checksums].join(', ')}`);
+    const seconds = (runs: readonly Map<string, Measured>[]): number => median(runs.map((run) => run.get(name)!.seconds));
+    return { name, ours_s: seconds(ours), qemu_s: qemu.length > 0 ? seconds(qemu) : null };
+  });
+  const ratios = rows.flatMap(({ ours_s: mine, qemu_s: theirs }) => (theirs === null ? [] : [theirs / mine]));
+  const mean = ratios.length > 0 ? Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length) : null;
+  console.log(`${'program'.padEnd(12)}${'ours s'.padStart(10)}${'QEMU s'.padStart(10)}${'speed'.padStart(8)}`);
+  for (const { name, ours_s: mine, qemu_s: theirs } of rows)
+    console.log(`${name.padEnd(12)}${figure(mine).padStart(10)}${(theirs === null ? '-' : figure(theirs)).padStart(10)}${(theirs === null ? '-' : (theirs / mine).toFixed(2)).padStart(8)}`);
+  console.log(`geometric mean of our speed over QEMU's: ${mean === null ? '-' : mean.toFixed(2)}`);
+  if (options.json) console.log(JSON.stringify({ geomean_qemu: mean, rows }));
+}
