@@ -50,6 +50,8 @@ export class ConstantEmitter extends Emitter {
   /** Segments through which legacy code addresses memory; taken for flat, FS and GS but for their base. */
   readonly segments: Set<number> = new Set();
   pending: PendingFlags | null = null;
+  /** Nobody sees the flags that the current instruction sets. */
+  flagsDead = false;
   /** What a branch instruction asked for. */
   branch: Branch | null = null;
   #ins!: Instruction;
@@ -327,6 +329,7 @@ export class ConstantEmitter extends Emitter {
   // ---- flags
 
   #hold(kind: FlagKind, size: number, a: Value | null, b: Value | null, r: Value): void {
+    if (this.flagsDead) return;
     const places = this.flags.of(size);
     this.set(places.r, r);
     if (a) this.set(places.a, a);
@@ -343,11 +346,13 @@ export class ConstantEmitter extends Emitter {
   }
 
   override flagsCarry(size: number, a: Value, b: Value, result: Value, carry: Value, subtract: boolean): void {
+    if (this.flagsDead) return;
     this.set(this.flags.carry, carry);
     this.#hold(subtract ? 'sbb' : 'adc', size, a, b, result);
   }
 
   override flagsStep(size: number, a: Value, result: Value, subtract: boolean): void {
+    if (this.flagsDead) return;
     this.#carryToArea();
     this.#hold(subtract ? 'dec' : 'inc', size, a, this.constant(size, 1), result);
   }
@@ -357,12 +362,14 @@ export class ConstantEmitter extends Emitter {
   }
 
   override flagsResult(size: number, result: Value, carry: Value, overflow: Value): void {
+    if (this.flagsDead) return;
     this.set(this.flags.carry, carry);
     this.set(this.flags.overflow, overflow);
     this.#hold('result', size, null, null, result);
   }
 
   override flagsAll(f: { cf: Value; pf: Value; af: Value; zf: Value; sf: Value; of: Value }): void {
+    if (this.flagsDead) return;
     this.pending = null;
     super.flagsAll(f);
   }
@@ -378,6 +385,7 @@ export class ConstantEmitter extends Emitter {
   }
 
   override setCarry(value: Value): void {
+    if (this.flagsDead) return;
     const kept = this.copy(value);
     this.flush();
     super.setCarry(kept);

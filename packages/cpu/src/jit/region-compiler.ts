@@ -19,6 +19,7 @@ import type { Label, Value } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import * as op from '../wasm/opcodes.ts';
 import { type BlockedWord, ConstantEmitter } from './constant-emitter.ts';
+import { deadFlags } from './dead-flags.ts';
 import { FLAG_KINDS, type PendingFlags } from './lazy-flags.ts';
 import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 import type { Shape } from './structure.ts';
@@ -280,8 +281,10 @@ class RegionFunction {
     const b = this.#b;
     this.#completed = 0;
     b.branch = null;
+    const dead = deadFlags(block.instructions);
     for (const instruction of block.instructions) {
       this.#current = instruction;
+      b.flagsDead = dead[this.#completed]!;
       b.begin(instruction.ins, instruction.handler.shape, instruction.offset);
       if (instruction.handler.semantics) {
         instruction.handler.semantics(b);
@@ -289,6 +292,7 @@ class RegionFunction {
       } else this.#callMicrocode(instruction);
       this.#completed++;
     }
+    b.flagsDead = false;
     if (this.#completed > 0) b.set(this.#budget, b.sub(this.#budget, b.i32(this.#completed)));
     this.#terminate(block.terminator, at);
   }

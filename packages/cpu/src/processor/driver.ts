@@ -20,7 +20,7 @@ export const POLL_STEP = 16;
 export const POLL_HALTED = 17;
 
 /** Instructions in a slice at the most: a quarter of a millisecond or so. */
-const LONGEST_SLICE = 40_000;
+const LONGEST_SLICE = 200_000;
 
 export interface DriverHooks {
   /** Instructions until the next timer, at the most; called before each slice. */
