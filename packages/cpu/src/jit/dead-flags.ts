@@ -26,6 +26,11 @@ export function deadFlags(instructions: readonly RegionInstruction[]): boolean[]
   return dead;
 }
 
+/** Whether a block overwrites the flags that it begins with in this way. */
+export function flagsDeadAtStart(instructions: readonly RegionInstruction[]): boolean {
+  return instructions.reduceRight((after, instruction) => deadBefore(instruction, after), false);
+}
+
 function deadBefore({ ins, handler }: RegionInstruction, after: boolean): boolean {
   const name = MNEMONICS[ins.mnemonic]!;
   const addressOnly = name === 'lea' || name === 'nop';

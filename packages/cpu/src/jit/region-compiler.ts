@@ -19,7 +19,7 @@ import type { Label, Value } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import * as op from '../wasm/opcodes.ts';
 import { type BlockedWord, ConstantEmitter } from './constant-emitter.ts';
-import { deadFlags } from './dead-flags.ts';
+import { deadFlags, flagsDeadAtStart } from './dead-flags.ts';
 import { FLAG_KINDS, type PendingFlags } from './lazy-flags.ts';
 import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 import type { Shape } from './structure.ts';
@@ -255,11 +255,17 @@ class RegionFunction {
     const { loopHead, merge, children } = this.#source.shape;
     const inner = children[at]!.filter((child) => merge[child]);
     if (loopHead[at]) {
-      this.#b.flush();
+      this.#settleFlags(at);
       this.#loops[at] = this.#b.loop();
     }
     this.#within(at, inner);
     if (loopHead[at]) this.#b.end();
+  }
+
+  /** In front of a block that is entered from several places, the area has the flags, unless the block cannot see them. */
+  #settleFlags(at: number): void {
+    if (flagsDeadAtStart(this.#source.shape.order[at]!.instructions)) this.#b.pending = null;
+    else this.#b.flush();
   }
 
   /** The block, in front of which blocks end where merges begin: the one that comes last in order is outermost. */
@@ -340,11 +346,11 @@ class RegionFunction {
     if (to < 0) {
       this.#leave(edge.offset, ST_DISPATCH);
     } else if (to <= from) {
-      b.flush();
       b.ifPlain(b.int('leS', this.#budget, b.i32(0)), () => this.#leave(edge.offset, ST_SLICE));
+      this.#settleFlags(to);
       b.br(this.#loops[to]!);
     } else if (this.#source.shape.merge[to]) {
-      b.flush();
+      this.#settleFlags(to);
       b.br(this.#merges[to]!);
     } else this.#tree(to);
   }
