@@ -9,7 +9,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { writeCpio } from '../../../apps/vm/src/linux/cpio.ts';
+import { writeCpio } from '@vm/vm/cpio';
 import { figure, median } from './report.ts';
 
 const VM = resolve(import.meta.dirname, '../../../apps/vm/dist/main.js');

@@ -1,25 +1,13 @@
 /** The way into the guest: rows 3 to 8 of the world switch, by programs against the KVM API. */
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import * as P from '@vm/kvm-run';
 import * as V from '@vm/kvm-run/vmx';
 import { ap16 } from '../guests/ap16.bin.ts';
 import { bytesOfImage } from '../src/guest-image.ts';
-import { setGate } from '../src/guest-state.ts';
 import { LAYOUT } from '../src/layout.ts';
-import { Machine, type MachineOptions } from '../src/machine.ts';
+import type { Machine } from '../src/machine.ts';
+import { gate, machine } from './machines.ts';
 
-const machines: Machine[] = [];
-const machine = (entry: string, options: MachineOptions = {}): Machine => {
-  const made = new Machine({ entry, ...options });
-  machines.push(made);
-  return made;
-};
-afterEach(() => {
-  for (const made of machines.splice(0)) made.close();
-});
-
-/** Points a vector at a handler of the guest. */
-const gate = (m: Machine, vector: number, handler: string): void => setGate(m, m.mode, vector, m.symbol(handler));
 const NMI = 2;
 
 describe('row 3: kvm_arch_vcpu_ioctl_run, vcpu_run', () => {

@@ -1,24 +1,12 @@
 /** The way out of the guest: rows 9 to 13 of the world switch, by programs against the KVM API. */
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import * as P from '@vm/kvm-run';
 import { REQUEST_INIT, raiseRequest } from '@vm/kvm-run/vmx';
 import * as V from '@vm/kvm-run/vmx';
-import { setGate } from '../src/guest-state.ts';
 import { LAYOUT } from '../src/layout.ts';
-import { Machine, type MachineOptions } from '../src/machine.ts';
+import type { Machine, MachineOptions } from '../src/machine.ts';
+import { gate, machine } from './machines.ts';
 
-const machines: Machine[] = [];
-const machine = (entry: string, options: MachineOptions = {}): Machine => {
-  const made = new Machine({ entry, ...options });
-  machines.push(made);
-  return made;
-};
-afterEach(() => {
-  for (const made of machines.splice(0)) made.close();
-});
-
-/** Points a vector at a handler of the guest. */
-const gate = (m: Machine, vector: number, handler: string): void => setGate(m, m.mode, vector, m.symbol(handler));
 
 interface Traced {
   readonly name: string;

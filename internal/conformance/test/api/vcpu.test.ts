@@ -1,22 +1,12 @@
 /** State, events and debugging of a vCPU: programs against the KVM API. */
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import * as P from '@vm/kvm-run';
 import * as V from '@vm/kvm-run/vmx';
-import { setGate } from '../../src/guest-state.ts';
 import { LAYOUT } from '../../src/layout.ts';
-import { Machine, type MachineOptions } from '../../src/machine.ts';
+import type { Machine } from '../../src/machine.ts';
+import { gate, machine } from '../machines.ts';
 import type { Vcpu } from '../../src/vcpu.ts';
 
-const machines: Machine[] = [];
-const machine = (entry: string, options: MachineOptions = {}): Machine => {
-  const made = new Machine({ entry, ...options });
-  machines.push(made);
-  return made;
-};
-afterEach(() => {
-  for (const made of machines.splice(0)) made.close();
-});
-const gate = (m: Machine, vector: number, handler: string): void => setGate(m, m.mode, vector, m.symbol(handler));
 
 describe('KVM_SET_SREGS refuses what no processor can be in, and changes nothing', () => {
   test.for([
@@ -336,10 +326,8 @@ describe('the rest of the vCPU\'s ioctls', () => {
     expect(id()).toBe(0);
     expect(m.vcpu.msr(0x803)).toBe(BigInt(new DataView(m.vcpu.get(P.KVM_GET_LAPIC, P.kvmLapicState).regs.slice().buffer).getUint32(0x30, true)));
     // From x2APIC mode there is no way back to xAPIC but through disabled (SDM vol. 3A, 11.12.5.1).
-    expect(machine('set_xapic', { irqchip: 'kernel' }).vcpu.describe((() => {
-      const made = machines.at(-1)!;
-      made.vcpu.setMsr(V.MSR_IA32_APICBASE, 0xfee00d00n);
-      return made.vcpu.enter();
-    })())).toBe('guest exception 13');
+    const { vcpu } = machine('set_xapic', { irqchip: 'kernel' });
+    vcpu.setMsr(V.MSR_IA32_APICBASE, 0xfee00d00n);
+    expect(vcpu.describe(vcpu.enter())).toBe('guest exception 13');
   });
 });

@@ -86,3 +86,8 @@ export class Instruction {
   /** Second immediate (ENTER), or the selector of a far pointer. */
   imm2 = 0;
 }
+
+/** Whether the instruction has a memory operand. */
+export function hasMemory(ins: Instruction): boolean {
+  return ins.operands.some((operand) => operand.kind === OP_MEM);
+}

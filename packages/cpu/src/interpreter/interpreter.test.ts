@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { le32 } from '../jit/random-program.ts';
 import * as L from '../state/layout.ts';
 import { bareMachine, type BareMachine } from '../testing/bare-machine.ts';
 
@@ -126,7 +127,3 @@ describe.each([['interpreted', null], ['compiled', { threshold: 1, regions: 1000
     expect(machine.memory.view.getBigUint64(at, true)).toBe(0x1122_3344_5566_7800n);
   });
 });
-
-function le32(value: number): number[] {
-  return [value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >> 24) & 255];
-}

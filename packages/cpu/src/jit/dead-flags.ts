@@ -2,7 +2,7 @@
  * Which instructions of a block set flags that nobody can see: they are overwritten before anything reads them, and before
  * anything that may leave the region, where the flags must be true.
  */
-import { type Instruction, OP_IMM, OP_MEM } from '../decode/instruction.ts';
+import { hasMemory, OP_IMM } from '../decode/instruction.ts';
 import { MNEMONICS } from '../decode/table/index.ts';
 import type { RegionInstruction } from './region.ts';
 
@@ -38,8 +38,4 @@ function deadBefore({ ins, handler }: RegionInstruction, after: boolean): boolea
   if (SETS_ALL.has(name)) return true;
   if (SHIFTS.has(name)) return ins.operands[1].kind === OP_IMM && (ins.immLo & (ins.operandSize === 8 ? 63 : 31)) !== 0;
   return PASSES.has(name) && after;
-}
-
-function hasMemory(ins: Instruction): boolean {
-  return ins.operands.some((operand) => operand.kind === OP_MEM);
 }

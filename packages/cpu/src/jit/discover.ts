@@ -4,7 +4,7 @@
  * functions that are too large are left to the interpreter's dispatch.
  */
 import { decode } from '../decode/decoder.ts';
-import { Instruction, OP_MEM, OP_REL } from '../decode/instruction.ts';
+import { hasMemory, Instruction, OP_REL } from '../decode/instruction.ts';
 import { MNEMONICS } from '../decode/table/index.ts';
 import type { Handler } from '../interpreter/handlers.ts';
 import { endsTrace } from '../interpreter/mnemonic-traits.ts';
@@ -261,8 +261,4 @@ export function relativeTarget(found: RegionInstruction): number | null {
   const { ins } = found;
   if (ins.operands[0].kind !== OP_REL) return null;
   return found.offset + ins.length + (ins.immLo | 0);
-}
-
-function hasMemory(ins: Instruction): boolean {
-  return ins.operands.some((operand) => operand.kind === OP_MEM);
 }
