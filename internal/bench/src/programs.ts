@@ -5,11 +5,9 @@
  *   pnpm bench [--runs N] [--arch amd64|i386] [--only NAME,...] [--json]
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { writeCpio } from '@vm/vm/cpio';
 import { figure, median } from './report.ts';
 
 const VM = resolve(import.meta.dirname, '../../../apps/vm/dist/main.js');
@@ -80,28 +78,18 @@ function kernel(): string {
   return (JSON.parse(printed) as { kernel: string }).kernel;
 }
 
-const folder = await mkdtemp(join(tmpdir(), 'vm-bench-'));
-try {
-  const initrd = join(folder, 'initrd.img');
-  const binary = await readFile(new URL(`../programs/programs-${arch}`, import.meta.url));
-  await writeFile(initrd, writeCpio([
-    { path: 'dev', type: 'directory' }, { path: 'dev/console', type: 'character', device: [5, 1] },
-    { path: 'programs', type: 'file', mode: 0o755, data: binary },
-  ]));
-  const append = `console=ttyS0 quiet panic=-1 rdinit=/programs -- ${names.join(' ')}`;
-  const image = kernel();
-  const ours: Map<string, Measured>[] = [];
-  const qemu: Map<string, Measured>[] = [];
-  const peer = hasQemu();
-  if (!peer) console.error('qemu-system-x86_64 is not installed: no ratios (apt-get install qemu-system-x86)');
-  for (let run = 0; run < Number(options.runs); run++) {
-    ours.push(await measure(process.execPath, [VM, 'run', '--no-reboot', '--memory', '512', '--kernel', image, '--initrd', initrd, '--append', append]));
-    if (peer) qemu.push(await measure('qemu-system-x86_64', ['-nographic', '-no-reboot', '-m', '512', '-kernel', image, '-initrd', initrd, '-append', append]));
-  }
-  report(ours, qemu);
-} finally {
-  await rm(folder, { recursive: true, force: true });
+const initrd = fileURLToPath(new URL(`../programs/programs-${arch}.img`, import.meta.url));
+const append = `console=ttyS0 quiet panic=-1 rdinit=/programs -- ${names.join(' ')}`;
+const image = kernel();
+const ours: Map<string, Measured>[] = [];
+const qemu: Map<string, Measured>[] = [];
+const peer = hasQemu();
+if (!peer) console.error('qemu-system-x86_64 is not installed: no ratios (apt-get install qemu-system-x86)');
+for (let run = 0; run < Number(options.runs); run++) {
+  ours.push(await measure(process.execPath, [VM, 'run', '--no-reboot', '--memory', '512', '--kernel', image, '--initrd', initrd, '--append', append]));
+  if (peer) qemu.push(await measure('qemu-system-x86_64', ['-nographic', '-no-reboot', '-m', '512', '-kernel', image, '-initrd', initrd, '-append', append]));
 }
+report(ours, qemu);
 
 function report(ours: readonly Map<string, Measured>[], qemu: readonly Map<string, Measured>[]): void {
   const rows = names.map((name) => {
