@@ -5,14 +5,11 @@
  *   pnpm bench:boot [--runs N] [--memory MiB] [--kernel F --initrd F] [--machine microvm|pc] [--json]
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median, report } from './report.ts';
+import { PROMPT, TIMEOUT, VM } from './vm-process.ts';
 
-const VM = resolve(import.meta.dirname, '../../../apps/vm/dist/main.js');
 const APPEND = 'console=ttyS0';
-const PROMPT = /(^|\n)[~/] # /;
-const TIMEOUT = 300_000;
 
 const { values: options } = parseArgs({
   options: {

@@ -1,17 +1,24 @@
 /**
- * The interpreter's speed on plain instructions: ALU, load, store and branch, in long mode with paging on; and the same
- * loop compiled.
+ * The interpreter's speed: on plain instructions (ALU, load, store and branch, in long mode with paging on), on the same loop
+ * compiled, and on the programs of ../programs in Linux.
  *
- *   pnpm bench:interpreter [--runs N] [--json]
+ *   pnpm bench:interpreter [--runs N] [--programs NAME,...] [--json]
+ *
+ * With --programs '' the loop alone is measured.
  */
 import { parseArgs } from 'node:util';
+import { programNames, PROGRAMS } from './guest-programs.ts';
 import { secondsBetweenMarks } from './marked-guest.ts';
+import { type ProgramSpeed, programSpeeds } from './program-speeds.ts';
 import { median, report } from './report.ts';
 
 /** Instructions between the marks of ../guests/interpreter.asm: nine a round, and a handful around them. */
 const INSTRUCTIONS = 9 * 20_000_000;
 
-const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '5' }, json: { type: 'boolean', default: false } } });
+const { values: options } = parseArgs({
+  options: { runs: { type: 'string', default: '5' }, programs: { type: 'string', default: PROGRAMS.join(',') }, json: { type: 'boolean', default: false } },
+});
+const names = options.programs === '' ? [] : programNames('--programs', options.programs);
 
 /** Million guest instructions a second, each run. */
 async function speeds(jit: false | undefined): Promise<number[]> {
@@ -27,7 +34,12 @@ const each = (runs: readonly number[]): string => runs.map((value) => value.toFi
 const interpreted = await speeds(false);
 const compiled = await speeds(undefined);
 const [mips, compiledMips] = [median(interpreted), median(compiled)];
+const speedOf = ({ millions, seconds }: ProgramSpeed): number => millions / seconds;
+const programs = names.length > 0 ? await programSpeeds(names, { jit: false }) : [];
 report([
   { name: 'interpreter', value: mips, unit: 'MIPS', note: each(interpreted) },
   { name: 'compiled', value: compiledMips, unit: 'MIPS', note: each(compiled) },
-], { mips, compiled_mips: compiledMips });
+  ...programs.map((program) => ({
+    name: program.name, value: speedOf(program), unit: 'MIPS', note: `${program.millions.toFixed(0)} million interpreted in ${program.seconds.toFixed(2)} s`,
+  })),
+], { mips, compiled_mips: compiledMips, programs: programs.map((program) => ({ name: program.name, mips: speedOf(program) })) });

@@ -5,28 +5,22 @@
  *   pnpm bench [--runs N] [--arch amd64|i386] [--only NAME,...] [--json]
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { appendFor, fetchKernel, initrdOfPrograms, ProgramLines, programNames, PROGRAMS } from './guest-programs.ts';
+import { VM } from './vm-process.ts';
 import { figure, median } from './report.ts';
 
-const VM = resolve(import.meta.dirname, '../../../apps/vm/dist/main.js');
-const NAMES = [
-  'integers', 'sieve', 'hash', 'compress', 'chase', 'matrix', 'machine', 'nbody-sse2', 'nbody-x87', 'copy', 'strings', 'recursion',
-  'indirect', 'syscalls', 'forks', 'faults', 'pipes',
-];
 const TIMEOUT = 600_000;
 
 const { values: options } = parseArgs({
   options: {
-    runs: { type: 'string', default: '3' }, arch: { type: 'string', default: 'amd64' }, only: { type: 'string', default: NAMES.join(',') },
+    runs: { type: 'string', default: '3' }, arch: { type: 'string', default: 'amd64' }, only: { type: 'string', default: PROGRAMS.join(',') },
     json: { type: 'boolean', default: false },
   },
 });
 const arch = options.arch;
 if (arch !== 'amd64' && arch !== 'i386') throw new Error(`--arch ${arch}: give amd64 or i386`);
-const names = options.only.split(',');
-for (const name of names) if (!NAMES.includes(name)) throw new Error(`--only ${name}: the programs are ${NAMES.join(', ')}`);
+const names = programNames('--only', options.only);
 
 interface Measured {
   readonly seconds: number;
@@ -39,27 +33,22 @@ function measure(program: string, args: readonly string[]): Promise<Map<string, 
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const began = new Map<string, number>();
     const measured = new Map<string, Measured>();
-    let line = '';
-    let last = '';
     const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT);
-    const look = (text: string): void => {
-      const [, name = '', what, checksum = ''] = /([\w-]+) (begins|gives)(?: ([0-9a-f]{8}))?$/.exec(text) ?? [];
-      if (what === 'begins') began.set(name, performance.now());
-      if (what === 'gives') measured.set(name, { seconds: (performance.now() - began.get(name)!) / 1000, checksum });
-      if (measured.size === names.length) child.kill('SIGKILL');
-    };
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      last = (last + text).slice(-1500);
-      const lines = (line + text.replaceAll('\r', '')).split('\n');
-      line = lines.pop()!;
-      for (const whole of lines) look(whole);
+    const lines = new ProgramLines({
+      begins: (name) => void began.set(name, performance.now()),
+      gives: (name, checksum) => {
+        measured.set(name, { seconds: (performance.now() - began.get(name)!) / 1000, checksum });
+        if (measured.size === names.length) child.kill('SIGKILL');
+      },
     });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (last = (last + text).slice(-1500)));
+    let complaints = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => lines.print(text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints = (complaints + text).slice(-1500)));
     child.on('error', fail);
     child.on('close', () => {
       clearTimeout(timer);
       if (measured.size === names.length) done(measured);
-      else fail(new Error(`${program} ended before its programs; its last words:\n${last}`));
+      else fail(new Error(`${program} ended before its programs; its last words:\n${lines.last}${complaints}`));
     });
   });
 }
@@ -73,14 +62,9 @@ function hasQemu(): boolean {
   }
 }
 
-function kernel(): string {
-  const printed = execFileSync(process.execPath, [VM, 'fetch', '--arch', arch, '--json'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
-  return (JSON.parse(printed) as { kernel: string }).kernel;
-}
-
-const initrd = fileURLToPath(new URL(`../programs/programs-${arch}.img`, import.meta.url));
-const append = `console=ttyS0 quiet panic=-1 rdinit=/programs -- ${names.join(' ')}`;
-const image = kernel();
+const initrd = initrdOfPrograms(arch);
+const append = appendFor(names);
+const image = fetchKernel(arch);
 const ours: Map<string, Measured>[] = [];
 const qemu: Map<string, Measured>[] = [];
 const peer = hasQemu();

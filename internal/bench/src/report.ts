@@ -31,7 +31,7 @@ export function formatTable(rows: readonly Row[]): string {
 }
 
 /** Prints the table, and with --json on the command line the object; figures that could not be had are null. */
-export function report(rows: readonly Row[], json: Readonly<Record<string, number | null>>): void {
+export function report(rows: readonly Row[], json: Readonly<Record<string, unknown>>): void {
   console.log(formatTable(rows));
   if (process.argv.includes('--json')) console.log(JSON.stringify(json));
 }
