@@ -1,5 +1,5 @@
 /** INVD, WBINVD, INVLPG, INVPCID: there are no caches but the TLB. */
-import { CR4, NEXT_RIP, RIP, ST_DISPATCH, ST_FAULT, ST_NEXT } from "../../src/state/layout";
+import { CR3, CR4, NEXT_RIP, RIP, ST_DISPATCH, ST_FAULT, ST_NEXT } from "../../src/state/layout";
 import { REC_P1 } from "../../src/state/record";
 import {
   CPU_BASED_INVLPG_EXITING, SECONDARY_EXEC_ENABLE_INVPCID, SECONDARY_EXEC_WBINVD_EXITING,
@@ -10,12 +10,13 @@ import {
 import { get32, get64, set64 } from "../cpu";
 import { gp0, ud } from "../event";
 import { ea, fault, flushTlb, flushTlbPage, readN } from "../mmu";
-import { CR4_PCIDE, currentPrivilege, in64BitMode, inRealOrV86, isCanonical } from "../mode";
+import { CR4_PCIDE, currentPrivilege, in64BitMode, isCanonical } from "../mode";
 import { pointer, readRegister } from "../operand";
 import { inGuest, procControl, secondaryControl } from "../vmx/controls";
 import { displacement, exitInstruction, exitWithInformation, twoOperandInformation } from "../vmx/intercept";
 
 const INDIVIDUAL_ADDRESS: u64 = 0;
+const SINGLE_CONTEXT: u64 = 1;
 const ALL_BUT_GLOBAL: u64 = 3;
 const PCID_BITS: i64 = 0xfff;
 
@@ -43,24 +44,34 @@ export function op_invlpg(rec: usize): i32 {
   return flushed();
 }
 
-/** The TLB knows no PCIDs: each type flushes at least what it must. */
+/** The current PCID: 0 without CR4.PCIDE (SDM vol. 3A, 5.10.1). */
+function currentPcid(): i64 {
+  return get32(CR4) & CR4_PCIDE ? get64(CR3) & PCID_BITS : 0;
+}
+
+/**
+ * SDM vol. 2A, INVPCID. The TLB holds translations of the current PCID alone (writeCr3), so that each type forgets at
+ * least what it must. In non-root operation without its control #UD has priority over all other faults (vol. 3C, 26.3).
+ */
 export function op_invpcid(rec: usize): i32 {
-  if (inRealOrV86() && currentPrivilege() != 0) return gp0();
   if (inGuest() && !secondaryControl(SECONDARY_EXEC_ENABLE_INVPCID)) return ud();
   if (currentPrivilege() != 0) return gp0();
   const register = pointer(rec, REC_P1);
   if (procControl(CPU_BASED_INVLPG_EXITING))
     return exitWithInformation(EXIT_REASON_INVPCID, displacement(rec), twoOperandInformation(rec, 0, register));
+  const type = <u64>readRegister(register, in64BitMode() ? 8 : 4);
+  if (type > ALL_BUT_GLOBAL) return gp0();
   const address = ea(rec);
   const pcid = readN<i64>(address);
   if (fault) return ST_FAULT;
   const linear = readN<i64>(address + 8);
   if (fault) return ST_FAULT;
-  const type = <u64>readRegister(register, in64BitMode() ? 8 : 4);
-  if (type > ALL_BUT_GLOBAL || pcid & ~PCID_BITS || (pcid != 0 && !(get32(CR4) & CR4_PCIDE) && type < 2)) return gp0();
-  if (type == INDIVIDUAL_ADDRESS) {
-    if (!isCanonical(linear)) return gp0();
-    flushTlbPage(linear);
-  } else flushTlb();
+  if (pcid & ~PCID_BITS || (pcid != 0 && type <= SINGLE_CONTEXT && !(get32(CR4) & CR4_PCIDE))) return gp0();
+  if (type != INDIVIDUAL_ADDRESS) {
+    if (type != SINGLE_CONTEXT || pcid == currentPcid()) flushTlb();
+    return flushed();
+  }
+  if (!isCanonical(linear)) return gp0();
+  if (pcid == currentPcid()) flushTlbPage(linear);
   return flushed();
 }

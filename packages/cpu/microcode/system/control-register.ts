@@ -176,14 +176,20 @@ export function writeCr4(value: i64): bool {
   return true;
 }
 
+/**
+ * The TLB keeps nothing of the PCIDs that are not current, so a load without bit 63 forgets no more than one with it does
+ * (SDM vol. 3A, 5.10.4.1 allows that): unless the register stays what it is.
+ */
 export function writeCr3(value: i64): bool {
   const long = (get32(MSR_EFER) & EFER_LMA) != 0;
-  const bits = get32(CR4) & CR4_PCIDE ? value & ~CR3_NO_FLUSH : value;
+  const keep = get32(CR4) & CR4_PCIDE && value & CR3_NO_FLUSH;
+  const bits = keep ? value & ~CR3_NO_FLUSH : value;
   if (long && bits & CR3_BEYOND) return false;
   const pae = !long && (get64(CR0) & CR0_PG) != 0 && (get32(CR4) & CR4_PAE) != 0;
   if (pae && !loadPdptes(bits)) return false;
+  const stays = keep && bits == get64(CR3);
   set64(CR3, bits);
-  flushTlb();
+  if (!stays) flushTlb();
   return true;
 }
 

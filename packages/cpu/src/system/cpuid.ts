@@ -45,10 +45,10 @@ export const CPUID_FEATURES: readonly (readonly [name: string, leaf: number, reg
   ['pae', 1, EDX, 6], ['mce', 1, EDX, 7], ['cx8', 1, EDX, 8], ['apic', 1, EDX, 9], ['sep', 1, EDX, 11], ['mtrr', 1, EDX, 12],
   ['pge', 1, EDX, 13], ['mca', 1, EDX, 14], ['cmov', 1, EDX, 15], ['pat', 1, EDX, 16], ['pse36', 1, EDX, 17],
   ['clfsh', 1, EDX, 19], ['mmx', 1, EDX, 23], ['fxsr', 1, EDX, 24], ['sse', 1, EDX, 25], ['sse2', 1, EDX, 26],
-  ['sse3', 1, ECX, 0], ['pclmulqdq', 1, ECX, 1], ['vmx', 1, ECX, 5], ['ssse3', 1, ECX, 9], ['fma', 1, ECX, 12], ['cx16', 1, ECX, 13], ['sse4_1', 1, ECX, 19],
+  ['sse3', 1, ECX, 0], ['pclmulqdq', 1, ECX, 1], ['vmx', 1, ECX, 5], ['ssse3', 1, ECX, 9], ['fma', 1, ECX, 12], ['cx16', 1, ECX, 13], ['pcid', 1, ECX, 17], ['sse4_1', 1, ECX, 19],
   ['sse4_2', 1, ECX, 20], ['movbe', 1, ECX, 22], ['popcnt', 1, ECX, 23], ['aes', 1, ECX, 25], ['xsave', 1, ECX, 26], ['avx', 1, ECX, 28], ['f16c', 1, ECX, 29], ['rdrand', 1, ECX, 30],
   ['fsgsbase', 7, EBX, 0], ['tsc_adjust', 7, EBX, 1], ['bmi1', 7, EBX, 3], ['avx2', 7, EBX, 5], ['smep', 7, EBX, 7], ['bmi2', 7, EBX, 8],
-  ['erms', 7, EBX, 9], ['rdseed', 7, EBX, 18], ['adx', 7, EBX, 19], ['smap', 7, EBX, 20], ['clflushopt', 7, EBX, 23],
+  ['erms', 7, EBX, 9], ['invpcid', 7, EBX, 10], ['rdseed', 7, EBX, 18], ['adx', 7, EBX, 19], ['smap', 7, EBX, 20], ['clflushopt', 7, EBX, 23],
   ['clwb', 7, EBX, 24], ['sha', 7, EBX, 29], ['umip', 7, ECX, 2], ['rdpid', 7, ECX, 22], ['fsrm', 7, EDX, 4],
   ['arch_capabilities', 7, EDX, 29],
   ['xsaveopt', 0xd, EAX, 0], ['xsavec', 0xd, EAX, 1], ['xsaves', 0xd, EAX, 3],
@@ -70,8 +70,8 @@ const XSAVE_SIZE = XSAVE_HEADER_END + AVX_STATE_SIZE;
 
 /** The bits of CR4 that can be set: those of the features above, and VMXE. */
 export const CR4_SUPPORTED: number =
-  // VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP VMXE FSGSBASE OSXSAVE SMEP SMAP
-  bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 16, 18, 20, 21);
+  // VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP VMXE FSGSBASE PCIDE OSXSAVE SMEP SMAP
+  bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 16, 17, 18, 20, 21);
 
 const text = (value: string, at: number): number =>
   [0, 1, 2, 3].reduce((word, i) => word | ((value.charCodeAt(at + i) || 0) << (i * 8)), 0) >>> 0;

@@ -10,6 +10,7 @@ beforeEach(() => {
 const RAX = 0;
 const RCX = 1;
 const RDX = 2;
+const RBX = 3;
 const RDI = 7;
 const HLT = 0xf4;
 const proc = (bits: number) => (g: VmxGuest): void => g.set(V.CPU_BASED_VM_EXEC_CONTROL, bits);
@@ -116,14 +117,57 @@ describe('instructions that exit', () => {
     expect(guest.run()).toBe(V.EXIT_REASON_XSETBV);
   });
 
-  test('privilege comes before the exit', () => {
-    guest.code([0x0f, 0x08]);
+  const userMode = (): void => {
     guest.write(V.GUEST_CS_AR_BYTES, 0xa0fb);
     guest.write(V.GUEST_SS_AR_BYTES, 0xc0f3);
-    guest.write(V.EXCEPTION_BITMAP, 1 << GP);
     guest.memory.u32[(guest.ram + 0x1000) >>> 2]! |= 4;
+  };
+
+  test('privilege comes before the exit', () => {
+    guest.code([0x0f, 0x08]);
+    userMode();
+    guest.write(V.EXCEPTION_BITMAP, 1 << GP);
     expect(guest.run()).toBe(V.EXIT_REASON_EXCEPTION_NMI);
     expect(guest.read(V.VM_EXIT_INTR_INFO) >>> 0).toBe(0x80000b0d);
+  });
+
+  test('INVPCID: #UD without its control comes before privilege, #GP before the exit', () => {
+    guest.code([0x66, 0x0f, 0x38, 0x82, 0x0b]);
+    userMode();
+    guest.write(V.EXCEPTION_BITMAP, (1 << UD) | (1 << GP));
+    expect(guest.run()).toBe(V.EXIT_REASON_EXCEPTION_NMI);
+    expect(guest.read(V.VM_EXIT_INTR_INFO) & 0xff).toBe(UD);
+    secondary(V.SECONDARY_EXEC_ENABLE_INVPCID)(guest);
+    proc(V.CPU_BASED_INVLPG_EXITING)(guest);
+    expect(guest.run()).toBe(V.EXIT_REASON_EXCEPTION_NMI);
+    expect(guest.read(V.VM_EXIT_INTR_INFO) & 0xff).toBe(GP);
+  });
+
+  test('a guest goes from one PCID to another and back, also across exits that keep translations by VPID', () => {
+    const tables = 0x40000;
+    const entry = (at: number, low: number): void => void (guest.memory.u32[(guest.ram + at) >>> 2] = low);
+    // A second address space, in which the page at 0x30000 is another: code and stack stay where they are.
+    entry(tables, (tables + 0x1000) | 7);
+    entry(tables + 0x1000, (tables + 0x2000) | 7);
+    entry(tables + 0x2000, (tables + 0x3000) | 7);
+    for (let page = 0; page < 512; page++) entry(tables + 0x3000 + page * 8, (page << 12) | 7);
+    entry(tables + 0x3000 + 0x30 * 8, 0x31007);
+    entry(0x30000, 0x1111);
+    entry(0x31000, 0x2222);
+    guest.write(V.GUEST_CR4, 0x22020);
+    guest.write(V.GUEST_CR3, 0x1000);
+    // mov rcx, [rdi]; mov cr3, rax; mov rdx, [rdi]; cpuid; mov rdx, [rdi]; mov cr3, rbx; mov rcx, [rdi]; hlt
+    guest.code([0x48, 0x8b, 0x0f, 0x0f, 0x22, 0xd8, 0x48, 0x8b, 0x17, 0x0f, 0xa2, 0x48, 0x8b, 0x17, 0x0f, 0x22, 0xdb, 0x48, 0x8b, 0x0f, HLT]);
+    guest.setGpr(RAX, tables | 1, 0x80000000);
+    guest.setGpr(RBX, 0x1000, 0x80000000);
+    guest.setGpr(RDI, 0x30000);
+    expect(guest.run()).toBe(V.EXIT_REASON_CPUID);
+    expect([guest.gpr(RCX), guest.gpr(RDX), guest.read(V.GUEST_CR3)]).toEqual([0x1111, 0x2222, tables | 1]);
+    guest.skip();
+    guest.setGpr(RCX, 0);
+    guest.setGpr(RDX, 0);
+    expect(guest.run()).toBe(V.EXIT_REASON_HLT);
+    expect([guest.gpr(RCX), guest.gpr(RDX), guest.read(V.GUEST_CR3)]).toEqual([0x1111, 0x2222, 0x1000]);
   });
 });
 
