@@ -4,7 +4,7 @@
  */
 import { HOST_PAGES, PAGE_FLAGS, PAGE_TRACES, TLB, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_SETS, TLB_SET_SIZE, TLB_WRITE } from "../src/state/layout";
 import {
-  HANDLER_EXIT_TRACE, HANDLER_HEAT, HANDLER_REGION, REC_HANDLER, REC_IMM, REC_P2, REC_SIZE, TRACE_BYTES, TRACE_HASH_SLOT,
+  HANDLER_EXIT_TRACE, HANDLER_HEAT, HANDLER_REGION, REC_HANDLER, REC_IMM, REC_P2, REC_SIZE, TRACE_BYTES, TRACE_HASH_NEXT, TRACE_HASH_SLOT,
   TRACE_HEADER_SIZE, TRACE_HOST, TRACE_HOST2, TRACE_NEXT, TRACE_RECORDS, TRACE_REGION,
 } from "../src/state/record";
 import { cpu } from "./cpu";
@@ -60,11 +60,53 @@ function overlaps(trace: usize, page: usize, from: u64, to: u64): bool {
 function endTrace(trace: usize): void {
   const slot = <usize>load<u32>(trace + TRACE_HASH_SLOT);
   const first = trace + TRACE_HEADER_SIZE;
-  if (slot != 0 && load<u32>(slot, 4) == <u32>first) store<u32>(slot, 0);
+  if (slot != 0) unhash(slot, trace);
   const count = load<i32>(trace + TRACE_RECORDS);
   for (let i = 0; i < count; i++) store<u16>(first + <usize>(i * REC_SIZE) + REC_HANDLER, HANDLER_EXIT_TRACE);
   const region = <usize>load<u32>(trace + TRACE_REGION);
   if (region != 0) endRegion(region);
+}
+
+/** Takes a trace out of its hash entry; it may not be there any more. */
+function unhash(slot: usize, trace: usize): void {
+  let at = hashed(slot);
+  const next = <usize>load<u32>(trace + TRACE_HASH_NEXT);
+  if (at == trace) return setHashed(slot, next);
+  while (at != 0) {
+    const after = <usize>load<u32>(at + TRACE_HASH_NEXT);
+    if (after == trace) return store<u32>(at + TRACE_HASH_NEXT, <u32>next);
+    at = after;
+  }
+}
+
+/** The first trace of a hash entry, or 0. */
+// @ts-ignore: decorator
+@inline
+function hashed(slot: usize): usize {
+  return load<u32>(slot) == 0 ? 0 : <usize>load<u32>(slot, 4) - TRACE_HEADER_SIZE;
+}
+
+function setHashed(slot: usize, trace: usize): void {
+  store<u32>(slot, trace == 0 ? 0 : load<u32>(trace + TRACE_HOST));
+  if (trace != 0) store<u32>(slot, <u32>trace + TRACE_HEADER_SIZE, 4);
+}
+
+/** The first record of the trace at `host`, which is not the first one of its hash entry but becomes it; 0: there is none. */
+export function seekTrace(slot: usize, host: usize): usize {
+  const head = hashed(slot);
+  if (head == 0) return 0;
+  let before = head;
+  while (true) {
+    const trace = <usize>load<u32>(before + TRACE_HASH_NEXT);
+    if (trace == 0) return 0;
+    if (load<u32>(trace + TRACE_HOST) == <u32>host) {
+      store<u32>(before + TRACE_HASH_NEXT, load<u32>(trace + TRACE_HASH_NEXT));
+      store<u32>(trace + TRACE_HASH_NEXT, <u32>head);
+      setHashed(slot, trace);
+      return trace + TRACE_HEADER_SIZE;
+    }
+    before = trace;
+  }
 }
 
 /** The trace runs interpreted again, and is counted from a higher start. */

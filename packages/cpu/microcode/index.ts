@@ -3,7 +3,7 @@ export { getRflags, setRflags } from "./flags";
 export { updateMode } from "./mode";
 export { clearPending } from "./event";
 export {
-  fetch, flushEptCache, flushTlb, flushTlbPage, invalidateCode, protectCode, readMiss, translate, writeCommit, writeMiss,
+  fetch, flushEptCache, flushTlb, flushTlbNonGlobal, flushTlbPage, invalidateCode, protectCode, readMiss, seekTrace, translate, writeCommit, writeMiss,
 } from "./mmu";
 export { op_address } from "./segmented";
 export {

@@ -1,9 +1,9 @@
 /** Memory as the rest of the microcode uses it. */
 export { ea, fault, probeWrite, readAs, readHost, readN, readSystem, writeAs, writeN, writeSystem } from "./access";
-export { invalidateCode, protectCode } from "./code";
+export { invalidateCode, protectCode, seekTrace } from "./code";
 export { flushEptCache, setEptPointer } from "./ept";
 export { isRam, readPhysical32, readPhysical64 } from "./memory";
 export { ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, loadPdptes, translate } from "./paging";
 export {
-  currentSet, fetch, flushTlb, flushTlbPage, readMiss, setApicAccessPage, systemSet, userSet, writeCommit, writeMiss,
+  currentSet, fetch, flushTlb, flushTlbNonGlobal, flushTlbPage, readMiss, setApicAccessPage, systemSet, userSet, writeCommit, writeMiss,
 } from "./tlb";

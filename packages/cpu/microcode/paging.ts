@@ -11,7 +11,7 @@ import {
 } from "./ept";
 import { pageFault } from "./event";
 import { BEYOND_PHYSICAL, ENTRY_ADDRESS, isRam, readPhysical64, updateEntry32, updateEntry64 } from "./memory";
-import { CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_NXE } from "./mode";
+import { CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_NXE } from "./mode";
 
 /** Kinds of access; the first three are the page fault's error-code bits. */
 export const ACCESS_READ = 0;
@@ -30,10 +30,12 @@ const US: i64 = 4;
 const A: i64 = 0x20;
 const D: i64 = 0x40;
 const PS: i64 = 0x80;
+const G: i64 = 0x100;
 const XD: i64 = <i64>1 << 63;
 
-/** log2 of the size of the page that the last translate() found (12 without paging). */
+/** log2 of the size of the page that the last translate() found (12 without paging), and whether it is global. */
 export let pageShift: i32 = 12;
+export let pageGlobal: bool = false;
 
 /**
  * Host physical address of a linear address (which may lie beyond RAM), or -1: a page fault or VM exit is pending.
@@ -41,6 +43,7 @@ export let pageShift: i32 = 12;
  */
 export function translate(linear: i64, access: i32): i64 {
   pageShift = 12;
+  pageGlobal = false;
   const gpa = !(get64(CR0) & CR0_PG)
     ? linear
     : get32(LONG_MODE)
@@ -62,6 +65,13 @@ function entryHost(gpa: i64, linear: i64, write: bool): i64 {
     if (host < 0) return -1;
   }
   return isRam(host) ? host : -2;
+}
+
+/** A leaf entry's G counts where CR4.PGE is set (SDM vol. 3A, 5.10.2.4). */
+// @ts-ignore: decorator
+@inline
+function setGlobal(leaf: i64): void {
+  pageGlobal = (leaf & G) != 0 && (get32(CR4) & CR4_PGE) != 0;
 }
 
 function fault(linear: i64, access: i32, bits: i32): i64 {
@@ -132,7 +142,9 @@ function walkLast(linear: i64, access: i32): i64 {
   const needed = access & ACCESS_WRITE ? P | A | D : P | A;
   if ((entry & needed) != needed || entry & (BEYOND_PHYSICAL | (get32(MSR_EFER) & EFER_NXE ? 0 : XD))) return -1;
   const rights = (tag & entry & (RW | US)) | (((tag & 1) << 63) | (entry & XD));
-  return isAllowed(rights, access) ? (entry & ENTRY_ADDRESS) | (linear & 0xfff) : -1;
+  if (!isAllowed(rights, access)) return -1;
+  setGlobal(entry);
+  return (entry & ENTRY_ADDRESS) | (linear & 0xfff);
 }
 
 /** Levels with 64-bit entries, from the one that `shift` names down. */
@@ -167,6 +179,7 @@ function walk64(linear: i64, access: i32, first: i64, top: i32): i64 {
     const bits = access & ACCESS_WRITE ? A | D : A;
     if ((entry & bits) != bits && !setEntryBits(slot, host, linear, entry, bits)) return retry(linear, access);
     pageShift = shift;
+    setGlobal(entry);
     return (entry & ENTRY_ADDRESS & ~mask) | (linear & mask);
   }
 }
@@ -215,6 +228,7 @@ function walk32(linear: i64, access: i32): i64 {
   if (!isAllowed(<i64>(pde & pte) & (RW | US), access)) return fault(linear, access, ERROR_PRESENT);
   const bits = <i32>(access & ACCESS_WRITE ? A | D : A);
   if ((pte & bits) != bits && !setEntryBits32(slot, host, linear, pte, bits)) return retry(linear, access);
+  setGlobal(<i64>pte);
   return (<i64>pte & 0xfffff000) | (linear & 0xfff);
 }
 
@@ -227,6 +241,7 @@ function large32(linear: i64, access: i32, slot: i64, host: i64, pde: i32): i64 
   const bits = <i32>(access & ACCESS_WRITE ? A | D : A);
   if ((pde & bits) != bits && !setEntryBits32(slot, host, linear, pde, bits)) return retry(linear, access);
   pageShift = 22;
+  setGlobal(<i64>pde);
   return (<i64>pde & 0xffc00000) | (<i64>((pde >> 13) & 0xff) << 32) | (linear & 0x3fffff);
 }
 

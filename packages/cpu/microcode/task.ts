@@ -10,7 +10,7 @@ import {
 } from "./descriptor";
 import { gp0, raiseError, raiseExit, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from "./event";
 import { FLAG_BIT_NT, FLAG_BIT_VM, FLAGS_ALL, setRflags } from "./flags";
-import { flushTlb, loadPdptes, probeWrite, readSystem, systemSet, writeSystem } from "./mmu";
+import { flushTlbNonGlobal, loadPdptes, probeWrite, readSystem, systemSet, writeSystem } from "./mmu";
 import { ATTR_UNUSABLE, CR0_PG, CR0_TS, CR4_PAE, updateMode } from "./mode";
 import { loadRealSegment } from "./segment";
 import { commitStack, openStack, push } from "./stack";
@@ -163,7 +163,7 @@ function loadNew(nested: bool): i32 {
 function loadCr3(cr3: i64): bool {
   if (get32(CR4) & CR4_PAE && !loadPdptes(cr3)) return false;
   set64(CR3, cr3);
-  flushTlb();
+  flushTlbNonGlobal();
   return true;
 }
 

@@ -4,7 +4,7 @@
  */
 import {
   BOUNCE, BOUNCE_HOST1, BOUNCE_HOST2, BOUNCE_SIZE, BOUNCE_SPLIT, CODE_MODE, CURRENT_RECORD, LONG_MODE, RBP, RSP, SEG, SEG_SIZE, TLB,
-  TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_READ, TLB_SET, TLB_SETS, TLB_SET_SIZE, TLB_WRITE,
+  TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_GLOBAL_JOURNAL, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_READ, TLB_SET, TLB_SETS, TLB_SET_SIZE, TLB_WRITE,
 } from "../src/state/layout";
 import { REC_BASE, REC_SEG } from "../src/state/record";
 import { invalidateCode } from "./code";
@@ -12,15 +12,18 @@ import { cpu, get32, get64, set32 } from "./cpu";
 import { gp0, raiseError, raiseExit, ud, VECTOR_AC, VECTOR_SS } from "./event";
 import { hasCode, isRam } from "./memory";
 import { isCanonical } from "./mode";
-import { ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, flushWalkCache, pageShift, translate } from "./paging";
+import { ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, flushWalkCache, pageGlobal, pageShift, translate } from "./paging";
 
 /** resolve(): nothing is there; reads give ones, writes are ignored. No RAM lies at this host address. */
 const NO_RAM: usize = 1;
 const EMPTY: i64 = -1;
 const EXIT_APIC_ACCESS = 44;
 
-/** Entries in the journal; above its size the next flush clears all. */
+/** Entries in the journals; above its size the next flush looks at all. */
 let journalCount: i32 = TLB_JOURNAL_ENTRIES + 1;
+let globalCount: i32 = TLB_JOURNAL_ENTRIES + 1;
+/** In an entry, beside the page's size: the page is global. */
+const GLOBAL = 0x100;
 /** One bit a gigabyte, folded: large pages were entered there, so INVLPG must look for all parts of one. */
 let largePages: i64 = 0;
 /** Host-physical page of the APIC-access page while a guest runs that virtualizes APIC accesses, else -1. */
@@ -40,17 +43,43 @@ export function setApicAccessPage(page: i64): void {
   flushTlb();
 }
 
-/** Forgets all linear translations. */
+/** Forgets all linear translations, also of global pages. */
 export function flushTlb(): void {
-  if (journalCount > TLB_JOURNAL_ENTRIES) {
+  if (journalCount > TLB_JOURNAL_ENTRIES || globalCount > TLB_JOURNAL_ENTRIES) {
     memory.fill(cpu + TLB, 0xff, TLB_SET_SIZE * TLB_SETS);
   } else {
-    const end = cpu + TLB_JOURNAL + (<usize>journalCount << 2);
-    for (let at = cpu + TLB_JOURNAL; at < end; at += 4) store<i64>(<usize>load<u32>(at), EMPTY);
+    clearJournaled(TLB_JOURNAL, journalCount);
+    clearJournaled(TLB_GLOBAL_JOURNAL, globalCount);
   }
   journalCount = 0;
+  globalCount = 0;
   largePages = 0;
   flushWalkCache();
+}
+
+function clearJournaled(journal: usize, count: i32): void {
+  const end = cpu + journal + (<usize>count << 2);
+  for (let at = cpu + journal; at < end; at += 4) store<i64>(<usize>load<u32>(at), EMPTY);
+}
+
+/** Forgets all but global pages: what a new CR3 does (SDM vol. 3A, 5.10.4.1). */
+export function flushTlbNonGlobal(): void {
+  if (journalCount > TLB_JOURNAL_ENTRIES) {
+    const end = cpu + TLB + TLB_SET_SIZE * TLB_SETS;
+    for (let entry = cpu + TLB; entry < end; entry += TLB_ENTRY_SIZE) clearNonGlobal(entry);
+  } else {
+    const end = cpu + TLB_JOURNAL + (<usize>journalCount << 2);
+    // A global page may have taken the place of what was journaled.
+    for (let at = cpu + TLB_JOURNAL; at < end; at += 4) clearNonGlobal(<usize>load<u32>(at));
+  }
+  journalCount = 0;
+  flushWalkCache();
+}
+
+// @ts-ignore: decorator
+@inline
+function clearNonGlobal(entry: usize): void {
+  if (!(load<i32>(entry, 12) & GLOBAL)) store<i64>(entry, EMPTY);
 }
 
 /** Forgets the translation of one page (INVLPG), all of it when it is a large one. */
@@ -77,7 +106,7 @@ function flushLarge(linear: i64): void {
   for (let entry = cpu + TLB; entry < end; entry += TLB_ENTRY_SIZE) {
     const tag = load<i64>(entry);
     if (tag == EMPTY) continue;
-    const shift = load<i32>(entry, 12);
+    const shift = load<i32>(entry, 12) & ~GLOBAL;
     if (shift > 12 && ((tag ^ linear) >> shift) == 0) store<i64>(entry, EMPTY);
   }
 }
@@ -92,10 +121,17 @@ function enter(entry: usize, linear: i64, host: usize): void {
   const page = linear & ~0xfff;
   store<i64>(entry, page);
   store<u32>(entry, <u32>host - <u32>linear, 8);
-  store<i32>(entry, pageShift, 12);
+  store<i32>(entry, pageGlobal ? pageShift | GLOBAL : pageShift, 12);
   if (pageShift > 12) largePages |= <i64>1 << ((linear >> 30) & 63);
-  if (journalCount < TLB_JOURNAL_ENTRIES) store<u32>(cpu + TLB_JOURNAL + (<usize>journalCount << 2), <u32>entry);
-  if (journalCount <= TLB_JOURNAL_ENTRIES) journalCount++;
+  if (pageGlobal) globalCount = journal(TLB_GLOBAL_JOURNAL, globalCount, entry);
+  else journalCount = journal(TLB_JOURNAL, journalCount, entry);
+}
+
+// @ts-ignore: decorator
+@inline
+function journal(at: usize, count: i32, entry: usize): i32 {
+  if (count < TLB_JOURNAL_ENTRIES) store<u32>(cpu + at + (<usize>count << 2), <u32>entry);
+  return count <= TLB_JOURNAL_ENTRIES ? count + 1 : count;
 }
 
 /** Host address of a supervisor's TLB set: what implicit accesses use. */

@@ -9,7 +9,7 @@ import {
 } from "../../../kvm-run/src/vmx/exit-reasons";
 import { get32, get64, set64 } from "../cpu";
 import { gp0, ud } from "../event";
-import { ea, fault, flushTlb, flushTlbPage, readN } from "../mmu";
+import { ea, fault, flushTlb, flushTlbNonGlobal, flushTlbPage, readN } from "../mmu";
 import { CR4_PCIDE, currentPrivilege, in64BitMode, isCanonical } from "../mode";
 import { pointer, readRegister } from "../operand";
 import { inGuest, procControl, secondaryControl } from "../vmx/controls";
@@ -17,6 +17,7 @@ import { displacement, exitInstruction, exitWithInformation, twoOperandInformati
 
 const INDIVIDUAL_ADDRESS: u64 = 0;
 const SINGLE_CONTEXT: u64 = 1;
+const ALL_CONTEXTS: u64 = 2;
 const ALL_BUT_GLOBAL: u64 = 3;
 const PCID_BITS: i64 = 0xfff;
 
@@ -68,7 +69,8 @@ export function op_invpcid(rec: usize): i32 {
   if (fault) return ST_FAULT;
   if (pcid & ~PCID_BITS || (pcid != 0 && type <= SINGLE_CONTEXT && !(get32(CR4) & CR4_PCIDE))) return gp0();
   if (type != INDIVIDUAL_ADDRESS) {
-    if (type != SINGLE_CONTEXT || pcid == currentPcid()) flushTlb();
+    if (type == ALL_CONTEXTS) flushTlb();
+    else if (type == ALL_BUT_GLOBAL || pcid == currentPcid()) flushTlbNonGlobal();
     return flushed();
   }
   if (!isCanonical(linear)) return gp0();

@@ -19,7 +19,7 @@ import {
 } from "../../../kvm-run/src/vmx/msrs";
 import { get32, get64, segAttr, set64 } from "../cpu";
 import { gp0, ud } from "../event";
-import { ea, fault, flushTlb, loadPdptes, readN, writeN } from "../mmu";
+import { ea, fault, flushTlb, flushTlbNonGlobal, loadPdptes, readN, writeN } from "../mmu";
 import {
   ATTR_L, CR0_PG, CR0_WP, CR4_PAE, CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_UMIP, currentPrivilege, in64BitMode,
   updateMode,
@@ -189,7 +189,7 @@ export function writeCr3(value: i64): bool {
   if (pae && !loadPdptes(bits)) return false;
   const stays = keep && bits == get64(CR3);
   set64(CR3, bits);
-  if (!stays) flushTlb();
+  if (!stays) flushTlbNonGlobal();
   return true;
 }
 

@@ -18,7 +18,7 @@
 import {
   BUDGET, CODE_HOST, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP,
   ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_NEXT, ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, TRACE_HASH,
-  TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT, TRACE_HASH_SIZE,
+  TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT,
 } from '../state/layout.ts';
 import {
   HANDLER_REGION, REC_HANDLER, REC_IMM, REC_INDEX, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_PREFIX, REC_SIZE,
@@ -42,6 +42,7 @@ const NAMED: Readonly<Record<string, readonly [readonly op.ValueType[], op.Value
   writeMiss: [[op.I64, op.I32], op.I32],
   writeCommit: [[], null],
   fetch: [[op.I64], op.I32],
+  seekTrace: [[op.I32, op.I32], op.I32],
   mulHighU: [[op.I64, op.I64], op.I64],
   divide128U: [[op.I64], op.I32],
   divide128S: [[op.I64], op.I32],
@@ -244,13 +245,18 @@ class MainFunction {
     b.if(narrow, () => b.set(linear, b.and(linear, b.i64(-1, 0))));
     const host = this.#fetch(linear);
     const hashed = b.shrU(b.mul(host, b.i32(TRACE_HASH_MULTIPLIER)), b.i32(TRACE_HASH_SHIFT));
-    const table = b.mul(b.add(mode, b.loadI32(b.cpu, SINGLE_STEP)), b.i32(TRACE_HASH_SIZE));
-    const slot = b.add(b.add(b.cpu, table), b.shl(hashed, b.i32(3)));
-    b.if(b.ne(b.loadI32(slot, TRACE_HASH), host), () => {
-      b.storeI32(b.cpu, CODE_HOST, host);
-      this.#leaveAtRip(b.i32(ST_TRANSLATE));
+    const index = b.xor(hashed, b.add(mode, b.loadI32(b.cpu, SINGLE_STEP)));
+    const slot = b.add(b.cpu, b.shl(index, b.i32(3)));
+    b.if(b.eq(b.loadI32(slot, TRACE_HASH), host), () => {
+      b.set(b.record, b.loadI32(slot, TRACE_HASH + 4));
+    }, () => {
+      const seek = this.#imports.named.get('seekTrace')!;
+      b.set(b.record, b.call(seek, op.I32, b.add(slot, b.i32(TRACE_HASH)), host));
+      b.if(b.eqz(b.record), () => {
+        b.storeI32(b.cpu, CODE_HOST, host);
+        this.#leaveAtRip(b.i32(ST_TRANSLATE));
+      });
     });
-    b.set(b.record, b.loadI32(slot, TRACE_HASH + 4));
     b.if(this.#link, () => b.storeI32(this.#link, REC_LINK, b.record));
     b.set(this.#link, b.i32(0));
     b.set(this.#pageRip, b.sub(this.#rip, b.extendU(b.and(host, b.i32(0xfff)))));

@@ -3,12 +3,9 @@ import {
   ARENA_END, ARENA_NEXT, ARENA_START, PAGE_TRACES, TRACE_HASH, TRACE_HASH_ENTRY_SIZE, TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT, TRACE_HASH_SIZE,
 } from '../state/layout.ts';
 import {
-  REC_SIZE, TRACE_BYTES, TRACE_HASH_SLOT, TRACE_HEADER_SIZE, TRACE_HOST, TRACE_HOST2, TRACE_NEXT, TRACE_RECORDS,
+  REC_SIZE, TRACE_BYTES, TRACE_HASH_NEXT, TRACE_HASH_SLOT, TRACE_HEADER_SIZE, TRACE_HOST, TRACE_HOST2, TRACE_NEXT, TRACE_RECORDS,
   TRACE_REGION,
 } from '../state/record.ts';
-
-/** Hash tables: one a code mode, and one a code mode for single-instruction traces. */
-const HASH_TABLES = 6;
 
 /**
  * Memory of the translated traces: a bump allocator; when it is full everything is forgotten and translated again.
@@ -63,10 +60,10 @@ export class TraceArena {
     return this.#next;
   }
 
-  /** Keeps a trace that was written at `header`: header, then `records` records. */
-  keep(header: number, host: number, bytes: number, records: number, hashTable: number, host2: number): void {
+  /** Keeps a trace that was written at `header`: header, then `records` records. `mode` is CODE_MODE + SINGLE_STEP. */
+  keep(header: number, host: number, bytes: number, records: number, mode: number, host2: number): void {
     const u32 = this.#memory.u32;
-    const slot = this.#slot(hashTable, host);
+    const slot = this.#slot(mode, host);
     u32[(header + TRACE_HOST) >>> 2] = host;
     u32[(header + TRACE_BYTES) >>> 2] = bytes;
     u32[(header + TRACE_RECORDS) >>> 2] = records;
@@ -74,36 +71,24 @@ export class TraceArena {
     u32[(header + TRACE_HOST2) >>> 2] = host2;
     u32[(header + TRACE_REGION) >>> 2] = 0;
     this.#register(header, host);
+    u32[(header + TRACE_HASH_NEXT) >>> 2] = this.#hashed(slot);
     u32[slot >>> 2] = host;
     u32[(slot + 4) >>> 2] = header + TRACE_HEADER_SIZE;
     this.#advance(header + TRACE_HEADER_SIZE + records * REC_SIZE);
   }
 
-  /**
-   * Puts a trace that another one pushed out of the hash table back into it. False: there is none that begins at the host
-   * address.
-   */
-  restore(hashTable: number, host: number): boolean {
-    const u32 = this.#memory.u32;
-    const slot = this.#slot(hashTable, host);
-    const header = this.#find(slot, host);
-    if (header === 0) return false;
-    u32[slot >>> 2] = host;
-    u32[(slot + 4) >>> 2] = header + TRACE_HEADER_SIZE;
-    return true;
-  }
-
   /** Whether there is a trace that begins at the host address. */
-  has(hashTable: number, host: number): boolean {
-    const slot = this.#slot(hashTable, host);
-    return this.#memory.u32[slot >>> 2] === host || this.#find(slot, host) !== 0;
+  has(mode: number, host: number): boolean {
+    const u32 = this.#memory.u32;
+    for (let header = this.#hashed(this.#slot(mode, host)); header !== 0; header = u32[(header + TRACE_HASH_NEXT) >>> 2]!)
+      if (u32[(header + TRACE_HOST) >>> 2] === host) return true;
+    return false;
   }
 
-  #find(slot: number, host: number): number {
+  /** Header of the first trace of a hash entry, or 0. */
+  #hashed(slot: number): number {
     const u32 = this.#memory.u32;
-    for (let header = u32[(this.#heads + (host >>> 12) * 4) >>> 2]!; header !== 0; header = u32[(header + TRACE_NEXT) >>> 2]!)
-      if (u32[(header + TRACE_HOST) >>> 2] === host && u32[(header + TRACE_HASH_SLOT) >>> 2] === slot) return header;
-    return 0;
+    return u32[slot >>> 2] === 0 ? 0 : u32[(slot + 4) >>> 2]! - TRACE_HEADER_SIZE;
   }
 
   /** Registers one record with a page of code bytes, so that a write to them overwrites its handler. Returns the record. */
@@ -149,15 +134,15 @@ export class TraceArena {
     this.flushes++;
     this.#next = this.#start;
     const u8 = this.#memory.u8;
-    u8.fill(0, this.#area + TRACE_HASH, this.#area + TRACE_HASH + HASH_TABLES * TRACE_HASH_SIZE);
+    u8.fill(0, this.#area + TRACE_HASH, this.#area + TRACE_HASH + TRACE_HASH_SIZE);
     u8.fill(0, this.#heads, this.#heads + this.#memory.pages * 4);
     this.#setWord(ARENA_NEXT, this.#next);
     this.#forgotten();
   }
 
-  #slot(table: number, host: number): number {
-    const index = Math.imul(host, TRACE_HASH_MULTIPLIER) >>> TRACE_HASH_SHIFT;
-    return this.#area + TRACE_HASH + table * TRACE_HASH_SIZE + index * TRACE_HASH_ENTRY_SIZE;
+  #slot(mode: number, host: number): number {
+    const index = (Math.imul(host, TRACE_HASH_MULTIPLIER) >>> TRACE_HASH_SHIFT) ^ mode;
+    return this.#area + TRACE_HASH + index * TRACE_HASH_ENTRY_SIZE;
   }
 
   #register(header: number, host: number): void {

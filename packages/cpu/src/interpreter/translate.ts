@@ -76,7 +76,6 @@ export class Translator {
     if (host === 0) return false;
     const codeMode = this.#word(CODE_MODE);
     const single = this.#word(SINGLE_STEP);
-    if (wanted !== 0 && this.#arena.restore(codeMode + single, host)) return true;
     const header = this.#arena.reserve(LONGEST_RECORDS);
     return this.#build(header, host, codeMode, single);
   }

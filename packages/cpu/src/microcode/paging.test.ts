@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import * as L from '../state/layout.ts';
 import { VMX_EPTP } from '../state/vmx-layout.ts';
-import { MicrocodeBench, PTE_A, PTE_D, PTE_P, PTE_PS, PTE_U, PTE_W, PTE_XD } from '../testing/microcode-bench.ts';
+import { MicrocodeBench, PTE_A, PTE_D, PTE_G, PTE_P, PTE_PS, PTE_U, PTE_W, PTE_XD } from '../testing/microcode-bench.ts';
 
 const READ = 0;
 const WRITE = 2;
@@ -304,5 +304,45 @@ describe('TLB and bounce buffer', () => {
     bench.write64(slot, 0n);
     bench.call('flushTlbPage', 0x4000_9000n);
     expect(hit(0x4000_1000n) || hit(0x4000_5000n)).toBe(false);
+  });
+
+  it.each([
+    ['keeps global pages where CR4.PGE is set', 0xa0n, true],
+    ['forgets all without CR4.PGE', 0x20n, false],
+  ])('a new CR3 %s', (_name, cr4, kept) => {
+    const bench = new MicrocodeBench();
+    bench.enter('long');
+    bench.set(L.CR4, cr4);
+    bench.map(0x4000_0000n, BigInt(bench.page()), PTE_P | PTE_G);
+    bench.map(0x4000_1000n, BigInt(bench.page()), PTE_P);
+    bench.map(0x4020_0000n, 0n, PTE_P | PTE_PS | PTE_G, undefined, 21n);
+    const hit = (linear: bigint): boolean =>
+      bench.get(L.TLB + L.TLB_READ + Number((linear >> 8n) & BigInt((L.TLB_ENTRIES - 1) << 4))) === linear;
+    const all = [0x4000_0000n, 0x4000_1000n, 0x4020_5000n];
+    // The second time around the pages are found by the walk cache.
+    for (let i = 0; i < 2; i++) {
+      for (const linear of all) bench.call('readMiss', linear, 1);
+      expect(all.map(hit)).toEqual([true, true, true]);
+      bench.call('flushTlbNonGlobal');
+      expect(all.map(hit)).toEqual([kept, false, kept]);
+      bench.call('flushTlbPage', 0x4000_0000n);
+      expect(hit(0x4000_0000n)).toBe(false);
+    }
+    for (const linear of all) bench.call('readMiss', linear, 1);
+    bench.call('flushTlb');
+    expect(all.map(hit)).toEqual([false, false, false]);
+  });
+
+  it('finds out which entries are global when the journal is full', () => {
+    const bench = new MicrocodeBench();
+    bench.enter('long');
+    bench.set(L.CR4, 0xa0n);
+    for (let i = 0n; i < 1030n; i++) {
+      bench.map(0x4000_0000n + i * 0x1000n, BigInt(bench.root), i === 1029n ? PTE_P | PTE_G : PTE_P);
+      bench.call('readMiss', 0x4000_0000n + i * 0x1000n, 1);
+    }
+    bench.call('flushTlbNonGlobal');
+    const present = Array.from({ length: L.TLB_ENTRIES }, (_, i) => bench.get(L.TLB + L.TLB_READ + i * L.TLB_ENTRY_SIZE)).filter((tag) => tag !== 0xffff_ffff_ffff_ffffn);
+    expect(present).toEqual([0x4040_5000n]);
   });
 });

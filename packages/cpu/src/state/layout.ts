@@ -164,7 +164,7 @@ export const CODE_HOST = 0x3cc;
 export const CURRENT_RECORD = 0x3d0;
 /** i32: BUDGET at the start of the slice: inside a microcode handler INSN_COUNT + SLICE - BUDGET instructions have completed. */
 export const SLICE = 0x3d4;
-/** i32: 0, or 3 to run traces of a single instruction (the hash table is CODE_MODE + this). */
+/** i32: 0, or 3 to run traces of a single instruction. */
 export const SINGLE_STEP = 0x3d8;
 /** i32 each: vector that an SSE (x87, AVX) instruction raises at once, from CR0.EM/TS, CR4.OSFXSR/OSXSAVE and XCR0, or 0; see updateMode(). */
 export const SSE_BLOCKED = 0x3dc;
@@ -229,7 +229,7 @@ export const CPUID_COUNT = 0x1ffc; // i32
 // ---- each access comes to the slow path) of three tables (read, write, execute)
 export const TLB = 0x2000;
 export const TLB_ENTRIES = 1024;
-/** Entry: i64 linear page address (1: empty), i32 host address minus linear address (low 32 bits), i32 unused. */
+/** Entry: i64 linear page address (-1: empty), i32 host address minus linear address (low 32 bits), i32 what the microcode knows of the page. */
 export const TLB_ENTRY_SIZE = 16;
 export const TLB_TABLE_SIZE = 0x4000;
 export const TLB_READ = 0x0000;
@@ -239,15 +239,17 @@ export const TLB_SET_SIZE = 0xc000;
 export const TLB_SETS = 4;
 
 // ---- translated traces
-/** Hash from host address of code to trace, one table per code mode and one per code mode for single-instruction traces. */
+/** Hash from host address of code and CODE_MODE + SINGLE_STEP to trace. */
 export const TRACE_HASH = 0x32000;
-export const TRACE_HASH_ENTRIES = 0x8000;
-/** The entry's index: host address times this, its upper bits (Fibonacci hashing). */
+/**
+ * The entry's index: host address times this, its upper bits (Fibonacci hashing), xored with the mode. So two modes of one
+ * address have two entries, and the address alone tells what an entry is about.
+ */
 export const TRACE_HASH_MULTIPLIER = -0x61c88647;
-export const TRACE_HASH_SHIFT = 17;
-/** Entry: i32 host address of the first byte (0: empty), i32 host address of the first record. */
+export const TRACE_HASH_SHIFT = 15;
+/** Entry: i32 host address of the first byte (0: empty), i32 host address of the first record; more traces hang on that one's header. */
 export const TRACE_HASH_ENTRY_SIZE = 8;
-export const TRACE_HASH_SIZE = 0x40000;
+export const TRACE_HASH_SIZE = 0x100000;
 /** i32 each: arena start, next free byte, end. */
 export const ARENA_START = 0x3e0;
 export const ARENA_NEXT = 0x3e4;
@@ -260,18 +262,19 @@ export const PAGE_FLAGS = 0x3f0;
 export const HOST_PAGES = 0x3f4;
 
 // ---- caches of the microcode beside the TLB (see microcode/tlb.ts and microcode/ept.ts)
-/** i32 each: host addresses of the TLB entries filled since the last flush. */
-export const TLB_JOURNAL = 0x1b2000;
+/** i32 each: host addresses of the TLB entries filled since the last flush, and of those filled for global pages. */
+export const TLB_JOURNAL = 0x132000;
+export const TLB_GLOBAL_JOURNAL = 0x133000;
 export const TLB_JOURNAL_ENTRIES = 1024;
 /** Entries of 16 bytes: i64 guest-physical page with rights in the low bits (-1: empty), i64 host-physical page. */
-export const EPT_CACHE = 0x1b3000;
+export const EPT_CACHE = 0x134000;
 export const EPT_CACHE_ENTRIES = 512;
 /** Entries of 16 bytes: i64 linear address of 2 MiB with the rights of the upper levels in the low bits (-1: empty), i64 host address of the page table. */
-export const WALK_CACHE = 0x1b5000;
+export const WALK_CACHE = 0x136000;
 export const WALK_CACHE_ENTRIES = 64;
 
 /** Bytes of the area, without trace arena and page table of traces. */
-export const AREA_SIZE = 0x1b6000;
+export const AREA_SIZE = 0x137000;
 
 /** MAXPHYADDR: width of physical addresses, as CPUID leaf 0x80000008 reports it. */
 export const PHYSICAL_BITS = 39;

@@ -67,6 +67,8 @@ export const TRACE_HASH_SLOT = 16; // i32: host address of its hash entry
 export const TRACE_HOST2 = 20; // i32: host address of the second page of an instruction that crosses pages, or 0
 /** i32: record at the head of a trace whose compiled region was made from these bytes (see jit/), or 0. */
 export const TRACE_REGION = 24;
+/** i32: header of the next trace of the same hash entry, or 0. */
+export const TRACE_HASH_NEXT = 28;
 export const TRACE_HEADER_SIZE = 32;
 
 /** Handlers that invalidation writes; the others are in interpreter/handlers.ts. */

@@ -11,6 +11,7 @@ export const PTE_U = 4n;
 export const PTE_A = 0x20n;
 export const PTE_D = 0x40n;
 export const PTE_PS = 0x80n;
+export const PTE_G = 0x100n;
 export const PTE_XD: bigint = 1n << 63n;
 
 export const CODE64 = 0xa09b;
