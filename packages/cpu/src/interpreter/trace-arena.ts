@@ -1,6 +1,6 @@
 import type { HostMemory } from '@vm/kvm-run';
 import {
-  ARENA_END, ARENA_NEXT, ARENA_START, PAGE_TRACES, TRACE_HASH, TRACE_HASH_ENTRY_SIZE, TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT, TRACE_HASH_SIZE,
+  ARENA_END, ARENA_NEXT, ARENA_START, PAGE_TRACES, TRACE_HASH, TRACE_HASH_ENTRY_SIZE, TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT, TRACE_HASH_BYTES,
 } from '../state/layout.ts';
 import {
   REC_SIZE, TRACE_BYTES, TRACE_HASH_NEXT, TRACE_HASH_SLOT, TRACE_HEADER_SIZE, TRACE_HOST, TRACE_HOST2, TRACE_NEXT, TRACE_RECORDS,
@@ -134,7 +134,7 @@ export class TraceArena {
     this.flushes++;
     this.#next = this.#start;
     const u8 = this.#memory.u8;
-    u8.fill(0, this.#area + TRACE_HASH, this.#area + TRACE_HASH + TRACE_HASH_SIZE);
+    u8.fill(0, this.#area + TRACE_HASH, this.#area + TRACE_HASH + TRACE_HASH_BYTES);
     u8.fill(0, this.#heads, this.#heads + this.#memory.pages * 4);
     this.#setWord(ARENA_NEXT, this.#next);
     this.#forgotten();

@@ -249,7 +249,7 @@ export const TRACE_HASH_MULTIPLIER = -0x61c88647;
 export const TRACE_HASH_SHIFT = 15;
 /** Entry: i32 host address of the first byte (0: empty), i32 host address of the first record; more traces hang on that one's header. */
 export const TRACE_HASH_ENTRY_SIZE = 8;
-export const TRACE_HASH_SIZE = 0x100000;
+export const TRACE_HASH_BYTES = 0x100000;
 /** i32 each: arena start, next free byte, end. */
 export const ARENA_START = 0x3e0;
 export const ARENA_NEXT = 0x3e4;
