@@ -3,9 +3,10 @@ export { getRflags, setRflags } from "./flags";
 export { updateMode } from "./mode";
 export { clearPending } from "./event";
 export {
-  fetch, flushEptCache, flushTlb, flushTlbNonGlobal, flushTlbPage, invalidateCode, protectCode, readMiss, seekTrace, translate, writeCommit, writeMiss,
+  fetch, fillRead, fillWrite, flushEptCache, flushTlb, flushTlbNonGlobal, flushTlbPage, invalidateCode, protectCode, readMiss, seekTrace, translate, writeCommit, writeMiss,
 } from "./mmu";
 export { op_address } from "./segmented";
+export { profileTarget } from "./profile";
 export {
   loadSegment, op_lds, op_les, op_lfs, op_lgs, op_lss, op_mov_seg_load, op_mov_seg_store, op_pop_seg, op_push_seg, op_rdfsbase,
   op_rdgsbase, op_swapgs, op_wrfsbase, op_wrgsbase,

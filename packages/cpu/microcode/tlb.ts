@@ -9,7 +9,7 @@ import {
 import { REC_BASE, REC_SEG } from "../src/state/record";
 import { invalidateCode } from "./code";
 import { cpu, get32, get64, set32 } from "./cpu";
-import { gp0, raiseError, raiseExit, ud, VECTOR_AC, VECTOR_SS } from "./event";
+import { clearPending, gp0, raiseError, raiseExit, ud, VECTOR_AC, VECTOR_SS } from "./event";
 import { hasCode, isRam } from "./memory";
 import { isCanonical } from "./mode";
 import { ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, flushWalkCache, pageGlobal, pageShift, translate } from "./paging";
@@ -292,6 +292,28 @@ export function writeMissIn(set: usize, linear: i64, size: i32): usize {
   set32(BOUNCE_HOST1, <i32>host);
   set32(BOUNCE_HOST2, <i32>second);
   return cpu + BOUNCE;
+}
+
+/**
+ * Host address of data in one page for a compiled region whose look into the TLB failed, now that the TLB has it; 0: the
+ * interpreter must execute the access, whatever is special about it.
+ */
+export function fillRead(linear: i64, size: i32): usize {
+  return fill(linear, size, TLB_READ, ACCESS_READ);
+}
+
+/** The same for an access that writes. */
+export function fillWrite(linear: i64, size: i32): usize {
+  return fill(linear, size, TLB_WRITE, ACCESS_WRITE);
+}
+
+function fill(linear: i64, size: i32, table: usize, access: i32): usize {
+  const page = linear & ~0xfff;
+  if (!isCanonical(linear) || ((linear + size - 1) & ~0xfff) != page) return 0;
+  const set = currentSet();
+  const host = resolve(set, linear, access);
+  if (host == 0) clearPending();
+  return load<i64>(set + table + slotOffset(linear)) == page ? host : 0;
 }
 
 /** Where `size` bytes at `linear` can be read: RAM or the bounce buffer; 0: an event or exit is pending. */

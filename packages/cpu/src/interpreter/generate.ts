@@ -46,6 +46,7 @@ const NAMED: Readonly<Record<string, readonly [readonly op.ValueType[], op.Value
   mulHighU: [[op.I64, op.I64], op.I64],
   divide128U: [[op.I64], op.I32],
   divide128S: [[op.I64], op.I32],
+  profileTarget: [[op.I32, op.I32], null],
   computeFloat: [[op.I32, op.I32, op.I32], op.I32],
 };
 
@@ -110,13 +111,23 @@ function handlerFunction(imports: MicrocodeImports, body: (b: DynamicEmitter) =>
       if (condition) b.if(condition, () => leave(b.relativeTarget()));
       else leave(b.relativeTarget());
     },
-    jumpIndirect: leave,
+    jumpIndirect: (rip) => {
+      profile(b, imports, rip, b.loadI64(b.cpu, PAGE_RIP));
+      leave(rip);
+    },
   };
   body(b);
   b.return(b.i32(ST_NEXT));
   b.end();
   b.push(b.i32(ST_FAULT));
   return b.finish();
+}
+
+/** An indirect JMP or CALL counts where it goes, if its record has a profile. */
+function profile(b: DynamicEmitter, imports: MicrocodeImports, rip: Value, pageRip: Value): void {
+  if (b.form.mnemonic !== 'jmp' && b.form.mnemonic !== 'call') return;
+  const counts = b.loadI32(b.record, REC_IMM);
+  b.if(counts, () => b.call(imports.named.get('profileTarget')!, null, counts, b.wrap(b.sub(rip, pageRip))));
 }
 
 function calledHandler(handler: Handler, imports: MicrocodeImports): Uint8Array {
@@ -218,7 +229,10 @@ class MainFunction {
       fault,
       pageRip: () => this.#pageRip,
       jumpRelative: (condition) => this.#jumpRelative(condition, 1),
-      jumpIndirect: (rip) => this.#jumpTo(rip, 1),
+      jumpIndirect: (rip) => {
+        profile(b, this.#imports, rip, this.#pageRip);
+        this.#jumpTo(rip, 1);
+      },
     };
     this.#handlers(call, leave);
     b.end(); // jump

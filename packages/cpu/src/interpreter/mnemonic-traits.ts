@@ -1,5 +1,5 @@
 /** What the translator must know of an instruction besides its handler, by mnemonic. */
-import { type Instruction, OP_REG, RC_CR, RC_SEG } from '../decode/instruction.ts';
+import { type Instruction, OP_MEM, OP_REG, RC_CR, RC_SEG } from '../decode/instruction.ts';
 import { MNEMONICS } from '../decode/table/index.ts';
 import { SEMANTICS } from '../semantics/registry.ts';
 
@@ -24,6 +24,14 @@ const QUADWORD_INDEX = 1024;
 const ELEMENTS_4 = 2048;
 const ELEMENTS_8 = 4096;
 const BIT_STRING = 8192;
+
+/** A near JMP or CALL through a register or memory; far pointers in memory are longer. */
+export function isIndirectNear({ mnemonic, operands, operandSize }: Instruction): boolean {
+  const name = MNEMONICS[mnemonic];
+  if (name !== 'jmp' && name !== 'call') return false;
+  const { kind, size } = operands[0];
+  return kind === OP_REG || (kind === OP_MEM && size === operandSize);
+}
 
 /** LOOP and its kin go on when they are not taken, as conditional jumps do. */
 const COUNTED = new Set(['loop', 'loope', 'loopne', 'jcxz', 'jecxz', 'jrcxz']);

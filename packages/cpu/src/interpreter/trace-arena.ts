@@ -124,6 +124,15 @@ export class TraceArena {
     this.#advance(header + TRACE_HEADER_SIZE);
   }
 
+  /** Cleared memory that lives until all traces are forgotten, or 0 where there is no room. */
+  allocate(bytes: number): number {
+    const at = this.#next;
+    if (at + bytes > this.#end) return 0;
+    this.#memory.u8.fill(0, at, at + bytes);
+    this.#advance(at + bytes);
+    return at;
+  }
+
   /** Keeps records that belong to no trace: what a region's calls to microcode execute. */
   keepRecords(from: number, records: number): void {
     this.#advance(from + records * REC_SIZE);

@@ -14,14 +14,14 @@ import {
 } from '../state/layout.ts';
 import {
   HANDLER_EXIT_TRACE, HANDLER_HEAT, ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ELEMENT_BYTES, ELEMENT_INDEX_BYTES, ELEMENT_INDEX_WIDTH, ELEMENT_SEGMENT, ELEMENT_WIDTH, PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
-  REC_IMM, REC_INDEX, REC_INDEX_REG, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
+  PROFILE_COUNT, PROFILE_ENTRIES, PROFILE_ENTRY_SIZE, PROFILE_OFFSET, REC_IMM, REC_INDEX, REC_INDEX_REG, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
   REC_SEG, REC_SIZE, TRACE_HEADER_SIZE,
 } from '../state/record.ts';
 import { PREFIX_LINKABLE } from './generate.ts';
 import {
   HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_GOTO, HANDLER_TOO_LONG, HANDLER_UNDEFINED, handlerKey, semanticName,
 } from './handlers.ts';
-import { elementSize, elementWidth, endsTrace, gatherIndexWidth, isBitString, isEnter, isPop, isX87, readsFirst, waitsForX87, wantsSumOnly } from './mnemonic-traits.ts';
+import { elementSize, elementWidth, endsTrace, gatherIndexWidth, isBitString, isEnter, isIndirectNear, isPop, isX87, readsFirst, waitsForX87, wantsSumOnly } from './mnemonic-traits.ts';
 import type { TraceArena } from './trace-arena.ts';
 
 /** Instructions in a trace at the most; record indices are bytes. */
@@ -42,6 +42,13 @@ export interface TranslatorHost {
   readonly heat: number;
 }
 
+/** Of an indirect branch. */
+export interface BranchTarget {
+  /** From the beginning of the branch's page. */
+  readonly offset: number;
+  readonly count: number;
+}
+
 /** Address size in bytes to the two bits of REC_PREFIX; operand sizes likewise with 1 as 0. */
 function sizeBits(bytes: number): number {
   return bytes === 8 ? 3 : bytes === 4 ? 2 : bytes === 2 ? 1 : 0;
@@ -54,6 +61,8 @@ export class Translator {
   readonly #host: TranslatorHost;
   #instruction: Instruction = new Instruction();
   readonly #scratch = new Uint8Array(32);
+  /** Profiles of indirect branches by place and mode; they are gone with the traces. */
+  #profiles = { flushes: 0, places: new Map<number, number>() };
   /** Handler number by form, address size and mode; 0 where it was not looked up yet. */
   readonly #numbers = new Uint16Array(forms().length * 32);
   /** Mnemonics seen that nothing executes; they raise #UD. */
@@ -128,7 +137,32 @@ export class Translator {
     this.translated += count;
     const records = (record - header - TRACE_HEADER_SIZE) / REC_SIZE;
     this.#arena.keep(header, host, at - host, records, codeMode + single, 0);
+    // The last record leaves the trace, the one in front of it is the branch.
+    if (heated && ended && isIndirectNear(ins)) this.#setProfile(record - 2 * REC_SIZE, at - ins.length, codeMode);
     return true;
+  }
+
+  /** Branches at one place share their profile, whichever trace they stand in. */
+  #setProfile(record: number, host: number, codeMode: number): void {
+    if (this.#profiles.flushes !== this.#arena.flushes) this.#profiles = { flushes: this.#arena.flushes, places: new Map() };
+    const key = host * 4 + codeMode;
+    const known = this.#profiles.places.get(key) ?? this.#arena.allocate(PROFILE_ENTRIES * PROFILE_ENTRY_SIZE);
+    this.#profiles.places.set(key, known);
+    this.#set(record, REC_IMM, known);
+  }
+
+  /** Where the indirect branch at a host address went, most often first: offsets from its page, and how often. */
+  targets(host: number, codeMode: number): BranchTarget[] {
+    const { flushes, places } = this.#profiles;
+    const profile = flushes === this.#arena.flushes ? (places.get(host * 4 + codeMode) ?? 0) : 0;
+    if (profile === 0) return [];
+    const { i32, u32 } = this.#memory;
+    const found: BranchTarget[] = [];
+    for (let entry = profile; entry < profile + PROFILE_ENTRIES * PROFILE_ENTRY_SIZE; entry += PROFILE_ENTRY_SIZE) {
+      const count = u32[(entry + PROFILE_COUNT) >>> 2]!;
+      if (count > 0) found.push({ offset: i32[(entry + PROFILE_OFFSET) >>> 2]!, count });
+    }
+    return found.sort((x, y) => y.count - x.count);
   }
 
   #setHeat(record: number, count: number): void {

@@ -50,6 +50,8 @@ export class ConstantEmitter extends Emitter {
   /** Segments through which legacy code addresses memory; taken for flat, FS and GS but for their base. */
   readonly segments: Set<number> = new Set();
   pending: PendingFlags | null = null;
+  /** The current instruction may be executed many times before the region is left. */
+  inLoop = true;
   /** Nobody sees the flags that the current instruction sets. */
   flagsDead = false;
   /** What a branch instruction asked for. */
@@ -295,13 +297,27 @@ export class ConstantEmitter extends Emitter {
     this.storeSized(this.#translate(linear, size, TLB_WRITE), 0, size, value);
   }
 
-  /** Misses, accesses that cross pages among them, leave the region. */
+  /**
+   * Accesses that cross pages miss. A miss leaves the region where it is inside a loop: a call there costs the loop a third of
+   * its speed even if it is never made, as it keeps registers from staying in place. Elsewhere it is served by a call.
+   */
   #translate(linear: Value, size: number, table: number): Value {
     const entry = this.and(this.wrap(this.shrU(linear, this.i64(8))), this.i32(INDEX_MASK));
     const last = size === 1 ? linear : this.add(linear, this.i64(size - 1));
     const tag = this.loadI64(entry, this.#tlbSet + table);
-    this.if(this.ne(tag, this.and(last, this.i64(-0x1000))), () => this.#context.leave());
-    return this.add(this.wrap(linear), this.loadI32(entry, this.#tlbSet + table + 8));
+    const misses = this.ne(tag, this.and(last, this.i64(-0x1000)));
+    const hit = (): Value => this.add(this.wrap(linear), this.loadI32(entry, this.#tlbSet + table + 8));
+    if (this.inLoop) {
+      this.if(misses, () => this.#context.leave());
+      return hit();
+    }
+    const host = this.temp(op.I32);
+    this.if(misses, () => {
+      const fill = this.#context.microcode(table === TLB_READ ? 'fillRead' : 'fillWrite', [op.I64, op.I32], op.I32);
+      this.set(host, this.call(fill, op.I32, linear, this.i32(size)));
+      this.if(this.eqz(host), () => this.#context.leave());
+    }, () => this.set(host, hit()));
+    return host;
   }
 
   // ---- microcode

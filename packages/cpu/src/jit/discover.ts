@@ -1,13 +1,13 @@
 /**
  * Finds the code that can be reached from an address: basic blocks along jumps, conditional branches and calls. A function
- * that is called directly is entered anew for each call, so that its returns are edges to one place; recursion and
- * functions that are too large are left to the interpreter's dispatch.
+ * is entered anew for each call, so that its returns are edges to one place: recursion unrolls. Functions that are too large,
+ * and calls inside too many calls, leave the region.
  */
 import { decode } from '../decode/decoder.ts';
 import { hasMemory, Instruction, OP_REL } from '../decode/instruction.ts';
 import { MNEMONICS } from '../decode/table/index.ts';
 import type { Handler } from '../interpreter/handlers.ts';
-import { endsTrace } from '../interpreter/mnemonic-traits.ts';
+import { endsTrace, isIndirectNear } from '../interpreter/mnemonic-traits.ts';
 import type { HandlerTable } from './handler-table.ts';
 import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 
@@ -21,6 +21,8 @@ export interface CodeSource {
   readonly handlers: HandlerTable;
   /** Whether the interpreter has been at a host address. */
   seen(host: number): boolean;
+  /** Where the indirect branch at a host address went, most often first: offsets from its page, and how often. */
+  targets(host: number): readonly { readonly offset: number; readonly count: number }[];
 }
 
 export interface Limits {
@@ -35,7 +37,11 @@ export interface Limits {
 }
 
 const LONGEST_INSTRUCTION = 15;
+/** A target that an indirect branch takes less often than one time in so many is left to the dispatch. */
+const RAREST_TARGET = 64;
 const CS = 1;
+
+const NOWHERE: Terminator = { kind: 'indirect', targets: [], after: null };
 
 /** A function, or the code around the entry: its blocks by offset. */
 interface Context {
@@ -78,9 +84,10 @@ export class Discovery {
   enterCalls(blocks: readonly Block[]): void {
     const queue = [...blocks];
     for (const block of queue) {
-      if (block.terminator.kind !== 'call') continue;
-      const entered = this.#enter(block, block.terminator.target, block.terminator.after);
-      if (entered) queue.push(...entered.blocks.values());
+      const { terminator } = block;
+      if (terminator.kind === 'call') this.#enter(block, terminator.target, terminator.after, queue);
+      else if (terminator.kind === 'indirect' && terminator.after)
+        for (const target of terminator.targets) this.#enter(block, target, terminator.after, queue);
     }
   }
 
@@ -119,6 +126,10 @@ export class Discovery {
         if (isConditional(found)) this.#leader(context, after, queue);
         return;
       }
+      if (isIndirectNear(found.ins)) {
+        if (isCall(found)) this.#leader(context, after, queue);
+        else for (const target of this.#targets(found)) this.#leader(context, target, queue);
+      }
       if (endsTrace(found.ins)) return;
       offset = after;
     }
@@ -134,6 +145,14 @@ export class Discovery {
   #seen(target: number): boolean {
     const host = this.#page(Math.floor(target / 0x1000));
     return host !== 0 && this.#source.seen(host + (target & 0xfff));
+  }
+
+  /** Offsets to which an indirect branch goes often enough to matter. */
+  #targets(found: RegionInstruction): number[] {
+    const page = Math.floor(found.offset / 0x1000);
+    const targets = this.#source.targets(this.#page(page) + (found.offset & 0xfff));
+    const all = targets.reduce((sum, { count }) => sum + count, 0);
+    return targets.filter(({ count }) => count * RAREST_TARGET >= all).map((target) => page * 0x1000 + target.offset);
   }
 
   #decode(offset: number): RegionInstruction | null {
@@ -194,7 +213,7 @@ export class Discovery {
       offset += found.ins.length;
       if (endsBlock(found) || context.leaders.has(offset)) break;
     }
-    const block: Block = { id: this.blocks.length, offset: leader, instructions, terminator: { kind: 'indirect' } };
+    const block: Block = { id: this.blocks.length, offset: leader, instructions, terminator: NOWHERE };
     this.blocks.push(block);
     this.#contexts.set(block, context);
     context.blocks.set(leader, block);
@@ -218,30 +237,32 @@ export class Discovery {
       block.instructions.pop();
       return { kind: 'interpret', offset: last.offset };
     }
-    if (MNEMONICS[last.ins.mnemonic] !== 'ret' || !context.caller) return { kind: 'indirect' };
+    if (isIndirectNear(last.ins)) return this.#indirect(context, last, after);
+    if (MNEMONICS[last.ins.mnemonic] !== 'ret' || !context.caller) return NOWHERE;
     return { kind: 'return', target: { ...context.caller.after } };
+  }
+
+  #indirect(context: Context, last: RegionInstruction, after: number): Terminator {
+    const targets = this.#targets(last);
+    return isCall(last)
+      ? { kind: 'indirect', targets: targets.map((offset) => ({ offset, block: null })), after: this.#edge(context, after) }
+      : { kind: 'indirect', targets: targets.map((offset) => this.#edge(context, offset)), after: null };
   }
 
   #edge(context: Context, offset: number): Edge {
     return { offset, block: context.blocks.get(offset) ?? null };
   }
 
-  #enter(block: Block, target: Edge, after: Edge): Context | null {
+  #enter(block: Block, target: Edge, after: Edge, queue: Block[]): void {
     const caller = this.#contexts.get(block)!;
-    if (caller.depth >= this.#limits.depth || isActive(caller, target.offset)) return null;
+    if (caller.depth >= this.#limits.depth) return;
     const inner = this.#explore(target.offset, { context: caller, after }, Math.min(this.#limits.callee, this.#left));
-    if (!inner.complete || !inner.decoded.has(target.offset)) return null;
+    if (!inner.complete || !inner.decoded.has(target.offset)) return;
     this.#left -= inner.decoded.size;
     this.#connect(inner);
     target.block = inner.blocks.get(target.offset)!;
-    return inner;
+    queue.push(...inner.blocks.values());
   }
-}
-
-/** Whether the function is being entered already: it calls itself. */
-function isActive(context: Context, entry: number): boolean {
-  for (let at: Context | undefined = context; at; at = at.caller?.context) if (at.entry === entry) return true;
-  return false;
 }
 
 function isCall(found: RegionInstruction): boolean {

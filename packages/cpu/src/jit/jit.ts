@@ -83,7 +83,7 @@ export class Jit {
     const flushes = arena.flushes;
     arena.reserve(LONGEST_RECORDS);
     if (arena.flushes !== flushes) return;
-    const source = this.#source(record, arena);
+    const source = this.#source(record, arena, translator);
     const discovery = new Discovery(source, LIMITS);
     const entry = discovery.around(this.#memory.u16[(record + REC_OFFSET) >>> 1]!);
     if (!entry || entry.instructions.length === 0) return this.#refuse(record);
@@ -114,7 +114,7 @@ export class Jit {
   }
 
   /** Guest code around the trace, through the execute TLB. */
-  #source(record: number, arena: TraceArena): CodeSource {
+  #source(record: number, arena: TraceArena, translator: Translator): CodeSource {
     const { u8, u32, view } = this.#memory;
     const area = this.#area;
     const host = u32[(record - TRACE_HEADER_SIZE + TRACE_HOST) >>> 2]! & ~0xfff;
@@ -133,6 +133,7 @@ export class Jit {
       },
       handlers: this.#handlers,
       seen: (at) => arena.has(codeMode, at),
+      targets: (at) => translator.targets(at, codeMode),
     };
   }
 
@@ -152,9 +153,10 @@ export class Jit {
   }
 
   #install(record: number, bytes: Uint8Array<ArrayBuffer>, names: readonly string[]): void {
+    if ((globalThis as any).process?.env.DUMP) (globalThis as any).process.getBuiltinModule('fs').writeFileSync((globalThis as any).process.env.DUMP + '/' + this.#next + '-' + bytes.length + '.wasm', bytes); //DUMP
     const microcode: Record<string, (...args: (number | bigint)[]) => number | bigint> = {};
     for (const name of names) microcode[name] = this.#microcode.exports[name]!;
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.#memory.memory }, microcode });
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.#memory.memory, regions: this.table }, microcode });
     if (this.#next === this.table.length) this.table.grow(TABLE_STEP);
     this.table.set(this.#next, instance.exports['region']!);
     this.#memory.u32[(record + REC_IMM) >>> 2] = this.#next++;

@@ -3,13 +3,14 @@
  * leaves BUDGET, RIP, registers and flags there.
  *
  *   prologue: is what was taken for granted still so? registers into locals
+ *   (where control comes to another page of code: is it still in place?)
  *   block exit
  *     block for each way in which flags may stand
  *       blocks along the dominator tree; whoever leaves for a known place sets its offset, the instructions completed in the
  *       block and the status, and branches to the end of the block for the flags as they stand there
  *     end: these flags to the area
  *   end exit
- *   registers, BUDGET and RIP to the area
+ *   registers, BUDGET and RIP to the area; on to the next region, or back to the interpreter
  */
 import {
   BUDGET, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE,
@@ -18,11 +19,13 @@ import {
 import type { Label, Value } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import * as op from '../wasm/opcodes.ts';
+import { chain } from './chain.ts';
 import { type BlockedWord, ConstantEmitter } from './constant-emitter.ts';
 import { deadFlags, flagsDeadAtStart } from './dead-flags.ts';
 import { FLAG_KINDS, type PendingFlags } from './lazy-flags.ts';
 import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 import type { Shape } from './structure.ts';
+import { targetHash } from './target-hash.ts';
 
 export interface RegionSource {
   readonly area: number;
@@ -53,6 +56,11 @@ interface Import {
 }
 
 const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
+/** Type and table of regions: the first ones of each module. */
+const REGION_TYPE = { params: [], results: [op.I32] } as const;
+const REGION_CALLEE = { table: 0, type: 0 } as const;
+/** Up to so many targets are compared one after the other. */
+const FEW_TARGETS = 3;
 const ALL_REGISTERS = 0xffff;
 /** Access rights as in the VMCS: unusable, S, code, expand-down, writable. */
 const RIGHTS_MASK = 0x1_001e;
@@ -74,11 +82,20 @@ export function compileRegion(source: RegionSource): CompiledRegion {
   return assemble(second, calls ? second.build() : body);
 }
 
+/** Numbers of the pages in which a block lies. */
+function pagesOf({ instructions }: Block): number[] {
+  const pages = new Set<number>();
+  for (const { offset, ins } of instructions) pages.add(Math.floor(offset / 0x1000)).add(Math.floor((offset + ins.length - 1) / 0x1000));
+  return [...pages];
+}
+
 function assemble(region: RegionFunction, body: Uint8Array): CompiledRegion {
   const module = new ModuleBuilder();
+  module.type(REGION_TYPE);
+  module.importTable('env', 'regions');
   for (const { name, params, result } of region.imports)
     module.importFunction('microcode', name, { params, results: result === null ? [] : [result] });
-  module.exportFunction('region', module.addFunction({ params: [], results: [op.I32] }, body));
+  module.exportFunction('region', module.addFunction(REGION_TYPE, body));
   return { bytes: module.finish(), microcode: region.imports.map(({ name }) => name) };
 }
 
@@ -101,6 +118,10 @@ class RegionFunction {
   /** Labels of loops and of the ends of blocks in front of merges, by position. */
   readonly #loops: Label[] = [];
   readonly #merges: Label[] = [];
+  /** Pages of code that are known to be in place: those of the blocks on the way here. */
+  #guarded: ReadonlySet<number> = new Set([0]);
+  /** Of the next block's pages those that are not. */
+  #unguarded: readonly number[] = [];
   /** Instructions of the current block that have completed. */
   #completed = 0;
   #current!: RegionInstruction;
@@ -179,7 +200,6 @@ class RegionFunction {
     if (this.#source.entry.instructions[0]!.ins.mode !== 64) b.segments.add(CS);
     for (const segment of b.segments) this.#guardSegment(refuse, segment);
     for (const word of b.blocked) b.brIf(refuse, this.#isBlocked(word));
-    for (const [number, host] of this.#source.pages) if (number !== 0 && host !== 0) this.#guardPage(refuse, number, host);
   }
 
   /** All of 4 GiB can be addressed: the limit, for data also base and rights (writable, not expand-down; SDM vol. 3A, 3.4.5.1). */
@@ -196,30 +216,35 @@ class RegionFunction {
     return this.#b.loadI32(this.#b.cpu, word);
   }
 
-  /** Another page of the region must still be where it was, in the execute TLB. */
-  #guardPage(refuse: Label, number: number, host: number): void {
+  /** Another page of the region must still be where it was, in the execute TLB; else the interpreter looks for it. */
+  #guardPage(block: Block, number: number): void {
     const b = this.#b;
+    const host = this.#source.pages.get(number)!;
     const base = b.loadI64(b.cpu, SEG + CS * SEG_SIZE + SEG_BASE);
     const linear = b.add(b.add(b.pageRip, base), b.i64(number * 0x1000));
     const entry = b.and(b.wrap(b.shrU(linear, b.i64(8))), b.i32(INDEX_MASK));
     const table = this.#source.tlbSet + TLB_EXECUTE;
-    b.brIf(refuse, b.ne(b.loadI64(entry, table), linear));
-    b.brIf(refuse, b.ne(b.add(b.wrap(linear), b.loadI32(entry, table + 8)), b.i32(host)));
+    const moved = b.or(b.ne(b.loadI64(entry, table), linear), b.ne(b.add(b.wrap(linear), b.loadI32(entry, table + 8)), b.i32(host)));
+    b.ifPlain(moved, () => this.#leave(block.offset, ST_INTERPRET));
   }
 
   #epilogue(): void {
     const b = this.#b;
     b.storeRegisters(b.written);
     b.storeI32(b.cpu, BUDGET, this.#budget);
+    const giveUp = b.block();
+    b.brIf(giveUp, b.ne(this.#status, b.i32(ST_DISPATCH)));
+    b.brIf(giveUp, b.int('leS', this.#budget, b.i32(0)));
+    chain(b, b.cpu, this.#source.entry.instructions[0]!.ins.mode, this.#rip, REGION_CALLEE, giveUp);
+    b.end();
     b.storeI64(b.cpu, RIP, this.#rip);
     b.push(this.#status);
   }
 
-  /** Leaves for a computed RIP. */
-  #leaveTo(rip: Value): void {
+  /** Leaves for the RIP that was computed. */
+  #leaveToRip(): void {
     const b = this.#b;
     b.storeFlags();
-    b.set(this.#rip, rip);
     b.set(this.#status, b.i32(ST_DISPATCH));
     b.br(this.#exit);
   }
@@ -252,14 +277,18 @@ class RegionFunction {
   // ---- the dominator tree
 
   #tree(at: number): void {
-    const { loopHead, merge, children } = this.#source.shape;
+    const { loopHead, merge, children, order } = this.#source.shape;
     const inner = children[at]!.filter((child) => merge[child]);
+    const before = this.#guarded;
+    this.#unguarded = pagesOf(order[at]!).filter((page) => !before.has(page));
+    if (this.#unguarded.length > 0) this.#guarded = new Set([...before, ...this.#unguarded]);
     if (loopHead[at]) {
       this.#settleFlags(at);
       this.#loops[at] = this.#b.loop();
     }
     this.#within(at, inner);
     if (loopHead[at]) this.#b.end();
+    this.#guarded = before;
   }
 
   /** In front of a block that is entered from several places, the area has the flags, unless the block cannot see them. */
@@ -287,6 +316,8 @@ class RegionFunction {
     const b = this.#b;
     this.#completed = 0;
     b.branch = null;
+    b.inLoop = this.#source.shape.inLoop[at]!;
+    for (const page of this.#unguarded) this.#guardPage(block, page);
     const dead = deadFlags(block.instructions);
     for (const instruction of block.instructions) {
       this.#current = instruction;
@@ -304,20 +335,49 @@ class RegionFunction {
   }
 
   #terminate(end: Terminator, at: number): void {
-    const b = this.#b;
     switch (end.kind) {
       case 'jump': case 'call': return this.#goTo(end.target, at);
       case 'branch': return this.#fork(end.taken, end.next, at);
       case 'interpret': return this.#leave(end.offset, ST_INTERPRET);
-      case 'indirect': return this.#leaveTo(this.#indirectTarget());
-      default: {
-        const rip = this.#indirectTarget();
-        const pending = b.pending;
-        b.ifPlain(b.ne(rip, b.rip(end.target.offset)), () => this.#leaveTo(rip));
-        b.pending = pending;
-        this.#goTo(end.target, at);
-      }
+      case 'indirect': return this.#select(end.targets.filter(({ block }) => block !== null), at);
+      default: return this.#select([end.target], at);
     }
+  }
+
+  /** Goes to the one of the targets that the branch computed, or leaves. */
+  #select(targets: readonly Edge[], at: number): void {
+    const b = this.#b;
+    b.set(this.#rip, this.#indirectTarget());
+    if (targets.length > FEW_TARGETS) return this.#switch(targets, at);
+    for (const target of targets) this.#goToIf(target, at);
+    this.#leaveToRip();
+  }
+
+  /** The same through a table, by a hash that keeps the targets apart. */
+  #switch(targets: readonly Edge[], at: number): void {
+    const b = this.#b;
+    const { multiplier, shift, places } = targetHash(targets.map(({ offset }) => offset));
+    const pending = b.pending;
+    const other = b.block();
+    const arms: Label[] = [];
+    for (let i = targets.length - 1; i >= 0; i--) arms[i] = b.block();
+    const offset = b.wrap(b.sub(this.#rip, b.pageRip));
+    const hashed = b.shrU(b.mul(offset, b.i32(multiplier)), b.i32(shift));
+    b.brTable(places.map((arm) => (arm < 0 ? other : arms[arm]!)), other, hashed);
+    for (const target of targets) {
+      b.end();
+      b.pending = pending;
+      this.#goToIf(target, at);
+      b.br(other);
+    }
+    b.end();
+    b.pending = pending;
+    this.#leaveToRip();
+  }
+
+  #goToIf(target: Edge, at: number): void {
+    const b = this.#b;
+    b.ifPlain(b.eq(this.#rip, b.rip(target.offset)), () => this.#goTo(target, at));
   }
 
   #indirectTarget(): Value {

@@ -27,8 +27,8 @@ export type Terminator =
   | { readonly kind: 'branch'; readonly taken: Edge; readonly next: Edge }
   /** A near return of a call that stands in the same region: goes on at the edge if the popped address is the expected one. */
   | { readonly kind: 'return'; readonly target: Edge }
-  /** To an address that is computed. */
-  | { readonly kind: 'indirect' }
+  /** To an address that is computed; the targets seen so far. Of a call, `after` is where it returns to. */
+  | { readonly kind: 'indirect'; readonly targets: readonly Edge[]; readonly after: Edge | null }
   /** The interpreter goes on at this offset. */
   | { readonly kind: 'interpret'; readonly offset: number };
 
@@ -48,6 +48,7 @@ export function edgesOf(block: Block): readonly Edge[] {
     case 'call': return [end.target];
     case 'branch': return [end.taken, end.next];
     case 'return': return [end.target];
+    case 'indirect': return end.targets;
     default: return [];
   }
 }

@@ -14,6 +14,8 @@ export interface Shape {
   readonly loopHead: readonly boolean[];
   /** Blocks that more than one forward edge enters, by position. */
   readonly merge: readonly boolean[];
+  /** Blocks that lie in a loop, by position. */
+  readonly inLoop: readonly boolean[];
   /** Children in the dominator tree, by position, in order. */
   readonly children: readonly (readonly number[])[];
 }
@@ -45,13 +47,20 @@ export function cutEdges(selected: ReadonlySet<Block>): void {
   };
   for (const block of selected) {
     for (const edge of edgesOf(block)) cut(edge);
-    if (block.terminator.kind === 'call') cut(block.terminator.after);
+    const after = goesOnAt(block);
+    if (after) cut(after);
   }
 }
 
 /** The edges of a block as its function sees them: a call goes on behind it. */
 function pathsOf(block: Block): readonly Edge[] {
-  return block.terminator.kind === 'call' ? [block.terminator.after] : edgesOf(block);
+  const after = goesOnAt(block);
+  return after ? [after] : edgesOf(block);
+}
+
+/** Where a call returns to. */
+function goesOnAt({ terminator }: Block): Edge | null {
+  return terminator.kind === 'call' || terminator.kind === 'indirect' ? terminator.after : null;
 }
 
 /** Tarjan's algorithm, without recursion. */
@@ -195,5 +204,26 @@ function describe(order: readonly Block[], position: Int32Array, dominator: Int3
     }
     if (at > 0) children[dominator[at]!]!.push(at);
   });
-  return { order, position, loopHead, merge: forward.map((n) => n > 1), children };
+  return { order, position, loopHead, merge: forward.map((n) => n > 1), inLoop: loopsOf(order, position), children };
+}
+
+/** Marks what lies between a loop's head and its back edges, backwards from these. */
+function loopsOf(order: readonly Block[], position: Int32Array): boolean[] {
+  const inLoop = order.map(() => false);
+  const before: number[][] = order.map(() => []);
+  const backEdges: [number, number][] = [];
+  order.forEach((block, at) => {
+    for (const { block: target } of edgesOf(block)) {
+      if (!target) continue;
+      const to = position[target.id]!;
+      before[to]!.push(at);
+      if (to <= at) backEdges.push([at, to]);
+    }
+  });
+  for (const [from, head] of backEdges) {
+    const body = new Set([head, from]);
+    for (const at of body) if (at !== head) for (const earlier of before[at]!) body.add(earlier);
+    for (const at of body) inLoop[at] = true;
+  }
+  return inLoop;
 }

@@ -46,6 +46,15 @@ export const ELEMENT_INDEX_BYTES = 3;
 export const ELEMENT_SEGMENT = 4;
 export const REC_SIZE = 48;
 
+/**
+ * In the immediate of an indirect near JMP or CALL: host address of its profile, or 0. A profile is a list of entries, an empty
+ * one at its end: i32 target minus PAGE_RIP of the branch, u32 how often it went there.
+ */
+export const PROFILE_OFFSET = 0;
+export const PROFILE_COUNT = 4;
+export const PROFILE_ENTRY_SIZE = 8;
+export const PROFILE_ENTRIES = 32;
+
 /** In the immediate of an address record: the instruction is a waiting x87 one; or this plus the size of a bit's number, whose register the upper half points to. */
 export const ADDRESS_AFTER_X87 = 1;
 export const ADDRESS_OF_BIT = 16;

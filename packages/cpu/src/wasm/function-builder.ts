@@ -232,6 +232,15 @@ export class FunctionBuilder {
     return this.pop(result);
   }
 
+  /** A tail call through a table of functions: the callee returns to this function's caller. */
+  returnCallIndirect(table: number, type: number, index: Value, ...values: readonly Value[]): void {
+    for (const value of values) this.push(value);
+    this.push(index);
+    this.code.byte(op.RETURN_CALL_INDIRECT);
+    this.code.u32(type);
+    this.code.u32(table);
+  }
+
   // ---- control
 
   block(): Label { return this.#open(op.BLOCK); }
