@@ -28,6 +28,7 @@ export const CR4_PCIDE = 0x20000;
 export const CR4_OSXSAVE = 0x40000;
 export const CR4_SMEP = 0x100000;
 export const CR4_SMAP = 0x200000;
+export const CR4_PKE = 0x400000;
 export const EFER_SCE = 0x1;
 export const EFER_LME = 0x100;
 export const EFER_LMA = 0x400;

@@ -3,7 +3,7 @@
  * physical address behind a linear one after all checks, with EPT applied to the tables and to the result.
  */
 import {
-  CR0, CR3, CR4, LONG_MODE, MSR_EFER, PDPTE0, PHYSICAL_BITS, WALK_CACHE, WALK_CACHE_ENTRIES,
+  CR0, CR3, CR4, LONG_MODE, MSR_EFER, PDPTE0, PHYSICAL_BITS, PKRU, WALK_CACHE, WALK_CACHE_ENTRIES,
 } from "../src/state/layout";
 import { cpu, get32, get64, set64 } from "./cpu";
 import {
@@ -11,7 +11,7 @@ import {
 } from "./ept";
 import { pageFault } from "./event";
 import { BEYOND_PHYSICAL, ENTRY_ADDRESS, isRam, readPhysical64, updateEntry32, updateEntry64 } from "./memory";
-import { CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_NXE } from "./mode";
+import { CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PKE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_NXE } from "./mode";
 
 /** Kinds of access; the first three are the page fault's error-code bits. */
 export const ACCESS_READ = 0;
@@ -23,6 +23,7 @@ export const ACCESS_AC = 0x200;
 
 const ERROR_PRESENT = 1;
 const ERROR_RESERVED = 8;
+const ERROR_KEY = 0x20;
 
 const P: i64 = 1;
 const RW: i64 = 2;
@@ -32,10 +33,13 @@ const D: i64 = 0x40;
 const PS: i64 = 0x80;
 const G: i64 = 0x100;
 const XD: i64 = <i64>1 << 63;
+const KEY_SHIFT: i64 = 59;
 
 /** log2 of the size of the page that the last translate() found (12 without paging), and whether it is global. */
 export let pageShift: i32 = 12;
 export let pageGlobal: bool = false;
+/** Its protection key plus one; 0 where none counts: supervisor pages, fetches, CR4.PKE clear, other paging modes. */
+export let pageKey: i32 = 0;
 
 /**
  * Host physical address of a linear address (which may lie beyond RAM), or -1: a page fault or VM exit is pending.
@@ -44,6 +48,7 @@ export let pageGlobal: bool = false;
 export function translate(linear: i64, access: i32): i64 {
   pageShift = 12;
   pageGlobal = false;
+  pageKey = 0;
   const gpa = !(get64(CR0) & CR0_PG)
     ? linear
     : get32(LONG_MODE)
@@ -105,6 +110,22 @@ function isAllowed(rights: i64, access: i32): bool {
   return !(access & ACCESS_WRITE) || (rights & RW) != 0 || !(get32(CR0) & CR0_WP);
 }
 
+/**
+ * ERROR_KEY where the protection key of a page forbids a data access (SDM vol. 3A, 5.6.2), else 0; 4-level paging only.
+ * The error code tells it whatever else is wrong with the access (5.7).
+ */
+// @ts-ignore: decorator
+@inline
+function keyFault(rights: i64, entry: i64, access: i32): i32 {
+  if (!(get32(CR4) & CR4_PKE) || !(rights & US) || access & ACCESS_FETCH) return 0;
+  const key = <i32>(<u64>entry >> KEY_SHIFT) & 15;
+  pageKey = key + 1;
+  const disabled = get32(PKRU) >> (key << 1);
+  if (disabled & 1) return ERROR_KEY;
+  if (!(disabled & 2) || !(access & ACCESS_WRITE)) return 0;
+  return access & ACCESS_USER || get32(CR0) & CR0_WP ? ERROR_KEY : 0;
+}
+
 function walk4Level(linear: i64, access: i32): i64 {
   const known = walkLast(linear, access);
   return known >= 0 ? known : walk64(linear, access, get64(CR3) & ENTRY_ADDRESS, 39);
@@ -142,7 +163,7 @@ function walkLast(linear: i64, access: i32): i64 {
   const needed = access & ACCESS_WRITE ? P | A | D : P | A;
   if ((entry & needed) != needed || entry & (BEYOND_PHYSICAL | (get32(MSR_EFER) & EFER_NXE ? 0 : XD))) return -1;
   const rights = (tag & entry & (RW | US)) | (((tag & 1) << 63) | (entry & XD));
-  if (!isAllowed(rights, access)) return -1;
+  if (!isAllowed(rights, access) || keyFault(rights, entry, access) != 0) return -1;
   setGlobal(entry);
   return (entry & ENTRY_ADDRESS) | (linear & 0xfff);
 }
@@ -174,7 +195,8 @@ function walk64(linear: i64, access: i32, first: i64, top: i32): i64 {
       shift -= 9;
       continue;
     }
-    if (!isAllowed(rights, access)) return fault(linear, access, ERROR_PRESENT);
+    const key = top == 39 ? keyFault(rights, entry, access) : 0;
+    if (key || !isAllowed(rights, access)) return fault(linear, access, ERROR_PRESENT | key);
     if (shift == 12 && top == 39) remember(linear, host, upper);
     const bits = access & ACCESS_WRITE ? A | D : A;
     if ((entry & bits) != bits && !setEntryBits(slot, host, linear, entry, bits)) return retry(linear, access);

@@ -12,7 +12,9 @@ import { cpu, get32, get64, set32 } from "./cpu";
 import { clearPending, gp0, raiseError, raiseExit, ud, VECTOR_AC, VECTOR_SS } from "./event";
 import { hasCode, isRam } from "./memory";
 import { isCanonical } from "./mode";
-import { ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, flushWalkCache, pageGlobal, pageShift, translate } from "./paging";
+import {
+  ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, flushWalkCache, pageGlobal, pageKey, pageShift, translate,
+} from "./paging";
 
 /** resolve(): nothing is there; reads give ones, writes are ignored. No RAM lies at this host address. */
 const NO_RAM: usize = 1;
@@ -22,10 +24,13 @@ const EXIT_APIC_ACCESS = 44;
 /** Entries in the journals; above its size the next flush looks at all. */
 let journalCount: i32 = TLB_JOURNAL_ENTRIES + 1;
 let globalCount: i32 = TLB_JOURNAL_ENTRIES + 1;
-/** In an entry, beside the page's size: the page is global. */
+/** In an entry, beside the page's size: the page is global; its key (paging.ts, pageKey). */
 const GLOBAL = 0x100;
+const KEY_SHIFT = 16;
 /** One bit a gigabyte, folded: large pages were entered there, so INVLPG must look for all parts of one. */
 let largePages: i64 = 0;
+/** Protection keys of the pages that were entered, one bit each. */
+let keysEntered: i32 = 0;
 /** Host-physical page of the APIC-access page while a guest runs that virtualizes APIC accesses, else -1. */
 let apicAccessPage: i64 = -1;
 
@@ -54,6 +59,7 @@ export function flushTlb(): void {
   journalCount = 0;
   globalCount = 0;
   largePages = 0;
+  keysEntered = 0;
   flushWalkCache();
 }
 
@@ -82,6 +88,24 @@ function clearNonGlobal(entry: usize): void {
   if (!(load<i32>(entry, 12) & GLOBAL)) store<i64>(entry, EMPTY);
 }
 
+/** Forgets the translations of pages with the given protection keys, one bit each: their rights are others now. */
+export function flushTlbKeys(keys: i32): void {
+  if (!(keys & keysEntered)) return;
+  if (journalCount > TLB_JOURNAL_ENTRIES || globalCount > TLB_JOURNAL_ENTRIES) return flushTlb();
+  clearKeys(TLB_JOURNAL, journalCount, keys);
+  clearKeys(TLB_GLOBAL_JOURNAL, globalCount, keys);
+  keysEntered &= ~keys;
+}
+
+function clearKeys(journal: usize, count: i32, keys: i32): void {
+  const end = cpu + journal + (<usize>count << 2);
+  for (let at = cpu + journal; at < end; at += 4) {
+    const entry = <usize>load<u32>(at);
+    const key = load<i32>(entry, 12) >> KEY_SHIFT;
+    if (key != 0 && (keys >> (key - 1)) & 1) store<i64>(entry, EMPTY);
+  }
+}
+
 /** Forgets the translation of one page (INVLPG), all of it when it is a large one. */
 export function flushTlbPage(linear: i64): void {
   const page = linear & ~0xfff;
@@ -106,7 +130,7 @@ function flushLarge(linear: i64): void {
   for (let entry = cpu + TLB; entry < end; entry += TLB_ENTRY_SIZE) {
     const tag = load<i64>(entry);
     if (tag == EMPTY) continue;
-    const shift = load<i32>(entry, 12) & ~GLOBAL;
+    const shift = <i32>load<u8>(entry, 12);
     if (shift > 12 && ((tag ^ linear) >> shift) == 0) store<i64>(entry, EMPTY);
   }
 }
@@ -121,7 +145,8 @@ function enter(entry: usize, linear: i64, host: usize): void {
   const page = linear & ~0xfff;
   store<i64>(entry, page);
   store<u32>(entry, <u32>host - <u32>linear, 8);
-  store<i32>(entry, pageGlobal ? pageShift | GLOBAL : pageShift, 12);
+  store<i32>(entry, pageShift | (pageGlobal ? GLOBAL : 0) | (pageKey << KEY_SHIFT), 12);
+  if (pageKey != 0) keysEntered |= 1 << (pageKey - 1);
   if (pageShift > 12) largePages |= <i64>1 << ((linear >> 30) & 63);
   if (pageGlobal) globalCount = journal(TLB_GLOBAL_JOURNAL, globalCount, entry);
   else journalCount = journal(TLB_JOURNAL, journalCount, entry);

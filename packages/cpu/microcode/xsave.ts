@@ -10,6 +10,7 @@ import { cpu, get32, get64, set32, set64 } from "./cpu";
 import { gp0, nm, raise, ud } from "./event";
 import { currentSet, ea, fault, probeWrite, readHost, readN, writeN } from "./mmu";
 import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE, currentPrivilege, in64BitMode } from "./mode";
+import { writePkru } from "./system/extended";
 import { inGuest, secondaryControl } from "./vmx/controls";
 import { exitInstruction } from "./vmx/intercept";
 import { currentVmcs, read64 } from "./vmx/vmcs";
@@ -269,7 +270,7 @@ function restoreComponents(rec: usize, at: i64, components: i64, present: i64, f
     if (present & AVX) loadVectors(at + EXTENDED, 16);
     else clearVectors(16);
   }
-  if (components & PKU) set32(PKRU, present & PKU ? readN<i32>(at + pkruOffset(format, compacted)) : 0);
+  if (components & PKU) writePkru(present & PKU ? readN<i32>(at + pkruOffset(format, compacted)) : 0);
 }
 
 function resetX87(): void {

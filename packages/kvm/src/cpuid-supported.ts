@@ -21,6 +21,7 @@ import {
 } from '@vm/kvm-run';
 import type { Processor } from '@vm/kvm-run/vmx';
 import type { CpuidEntry } from './types.ts';
+import { KVM_SUPPORTED_XCR0 } from './x86-bits.ts';
 
 const bits = (...numbers: readonly number[]): number => numbers.reduce((all, bit) => all | (1 << bit), 0) >>> 0;
 
@@ -32,8 +33,8 @@ const LEAF1_EDX = bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17,
 const LEAF1_ECX_EMULATED = bits(21, 24, 31);
 /** Leaf 7 EBX: FSGSBASE TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. */
 const LEAF7_EBX = bits(0, 3, 5, 7, 8, 9, 10, 18, 19, 20, 23, 24, 29);
-/** Leaf 7 ECX: UMIP RDPID; no protection keys, whose state is not switched here. */
-const LEAF7_ECX = bits(2, 22);
+/** Leaf 7 ECX: UMIP PKU RDPID; OSPKE is the guest's own doing. */
+const LEAF7_ECX = bits(2, 3, 22);
 /** Leaf 7 EDX: FSRM, ARCH_CAPABILITIES, SPEC_CTRL and relatives only as the processor has them. */
 const LEAF7_EDX = bits(4, 26, 27, 29, 31);
 const TSC_ADJUST = 1 << 1;
@@ -98,7 +99,7 @@ const addSubleaves = (c: Collector, leaf: number, isLast: (values: { eax: number
 /** Leaf 0xd: the state components that KVM switches. */
 const addXsave = (c: Collector): void => {
   const main = c.host(0xd);
-  const permitted = main.eax & 7;
+  const permitted = main.eax & KVM_SUPPORTED_XCR0;
   c.add(0xd, 0, true, { ...main, eax: permitted, edx: 0 });
   if (permitted === 0) return;
   const extended = c.host(0xd, 1);

@@ -7,6 +7,7 @@
 import { EINVAL, PAGE_SIZE, type kvmFpu, type kvmXcrs, type View } from '@vm/kvm-run';
 import { kvmSetXcr } from './crs.ts';
 import { VCPU_PAGE_FPU, type KvmVcpu } from './types.ts';
+import { XFEATURE_MASK_PKRU } from './x86-bits.ts';
 
 /** XSAVE area: legacy region and header, then components. */
 const LEGACY = 512;
@@ -19,7 +20,13 @@ export const fpuArea = (vcpu: KvmVcpu): number => vcpu.page + VCPU_PAGE_FPU;
 /** Bytes that the area has room for. */
 export const FPU_AREA_SIZE: number = PAGE_SIZE - VCPU_PAGE_FPU;
 
-const mask = (vcpu: KvmVcpu): number => (vcpu.cpu.hostXcr0 === 0 ? 3 : vcpu.cpu.hostXcr0);
+/** PKRU's place in the area of the ioctls (CPUID leaf 0xd); in the vCPU it is kept apart, because each switch looks at it. */
+const PKRU_OFFSET = 2688;
+
+/** Components that the area may have. */
+const supported = (vcpu: KvmVcpu): number => (vcpu.cpu.hostXcr0 === 0 ? 3 : vcpu.cpu.hostXcr0);
+/** Those that XSAVE and XRSTOR move. */
+const mask = (vcpu: KvmVcpu): number => supported(vcpu) & ~XFEATURE_MASK_PKRU;
 
 /** State of a vCPU that has never run. */
 export const fpuInit = (vcpu: KvmVcpu): void => {
@@ -103,6 +110,12 @@ export const kvmVcpuIoctlGetXsave = (vcpu: KvmVcpu, into: Uint8Array): void => {
   const area = fpuArea(vcpu);
   into.fill(0);
   into.set(vcpu.memory.u8.subarray(area, area + Math.min(into.length, FPU_AREA_SIZE)));
+  if ((supported(vcpu) & XFEATURE_MASK_PKRU) === 0 || into.length < PKRU_OFFSET + 8) return;
+  const view = new DataView(into.buffer, into.byteOffset, into.byteLength);
+  view.setUint32(PKRU_OFFSET, vcpu.pkru, true);
+  view.setUint32(PKRU_OFFSET + 4, 0, true);
+  const present = view.getUint32(LEGACY, true) & ~XFEATURE_MASK_PKRU;
+  view.setUint32(LEGACY, vcpu.pkru === 0 ? present : present | XFEATURE_MASK_PKRU, true);
 };
 
 /** KVM_SET_XSAVE: -EINVAL for components or MXCSR bits that do not exist. */
@@ -110,10 +123,16 @@ export const kvmVcpuIoctlSetXsave = (vcpu: KvmVcpu, from: Uint8Array): number =>
   fpuSync(vcpu);
   const source = new DataView(from.buffer, from.byteOffset, from.byteLength);
   const xstateBv = source.getBigUint64(LEGACY, true);
-  if ((xstateBv & ~BigInt(mask(vcpu))) !== 0n) return -EINVAL;
+  if ((xstateBv & ~BigInt(supported(vcpu))) !== 0n) return -EINVAL;
   for (let i = 8; i < HEADER; i++) if (from[LEGACY + i] !== 0) return -EINVAL;
   if ((source.getUint32(24, true) & ~MXCSR_MASK) !== 0) return -EINVAL;
-  vcpu.memory.u8.set(from.subarray(0, Math.min(from.length, FPU_AREA_SIZE)), fpuArea(vcpu));
+  const area = fpuArea(vcpu);
+  vcpu.memory.u8.set(from.subarray(0, Math.min(from.length, FPU_AREA_SIZE)), area);
+  // XRSTOR is not to see the component: the registers that KVM_RUN loads have it from here.
+  const present = vcpu.memory.view.getUint32(area + LEGACY, true);
+  vcpu.memory.view.setUint32(area + LEGACY, present & ~XFEATURE_MASK_PKRU, true);
+  const known = (present & XFEATURE_MASK_PKRU) !== 0 && from.length >= PKRU_OFFSET + 4;
+  vcpu.pkru = known ? source.getUint32(PKRU_OFFSET, true) : 0;
   return 0;
 };
 

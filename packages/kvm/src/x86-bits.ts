@@ -64,7 +64,12 @@ export const DR7_VOLATILE = 0xffff2bff;
 export const XFEATURE_MASK_FP = 1;
 export const XFEATURE_MASK_SSE = 2;
 export const XFEATURE_MASK_YMM = 4;
+export const XFEATURE_MASK_PKRU = 0x200;
 export const XFEATURE_MASK_FPSSE = 3;
+/** Components that KVM keeps for guests (KVM_SUPPORTED_XCR0). */
+export const KVM_SUPPORTED_XCR0 = 0x207;
+/** PKRU while the host runs, as Linux sets it: key 0 open, the others closed to data accesses (init_pkru_value). */
+export const INIT_PKRU_VALUE = 0x55555554;
 
 // ---- vectors of exceptions
 export const DE_VECTOR = 0;

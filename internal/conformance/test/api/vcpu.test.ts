@@ -125,6 +125,34 @@ describe('state moves from one VM to another', () => {
     expect(from.u32(LAYOUT.DATA)).toBe(1);
   });
 
+  test('a protection-key register that a guest has set', () => {
+    const CODE = LAYOUT.DATA;
+    const program = (m: Machine, bytes: readonly number[]): void => {
+      m.write(CODE, Uint8Array.from(bytes));
+      const sregs = m.vcpu.sregs();
+      sregs.cr4 |= 0x40_0000n;
+      expect(m.vcpu.setSregs(sregs)).toBe(0);
+      m.vcpu.setRegs({ rip: BigInt(CODE), rcx: 0n, rdx: 0n });
+    };
+    const OUT = [0xe6, LAYOUT.DONE];
+    const from = machine('exit_hlt', { irqchip: 'kernel' });
+    const before = from.vcpu.get(P.KVM_GET_XSAVE, P.kvmXsave).region;
+    expect([before[128]! & 0x200, before[672]]).toEqual([0, 0]);
+    // mov eax, 0x12345678; wrpkru
+    program(from, [0xb8, 0x78, 0x56, 0x34, 0x12, 0x0f, 0x01, 0xef, ...OUT]);
+    from.vcpu.finish();
+    const area = from.vcpu.get(P.KVM_GET_XSAVE, P.kvmXsave).region;
+    expect([area[128]! & 0x200, area[672], area[673]]).toEqual([0x200, 0x12345678, 0]);
+    const to = machine('exit_hlt', { irqchip: 'kernel' });
+    move(from.vcpu, to.vcpu);
+    // rdpkru
+    program(to, [0x0f, 0x01, 0xee, ...OUT]);
+    to.vcpu.finish();
+    expect(to.vcpu.reg('rax')).toBe(0x12345678n);
+    // The host has its own.
+    expect(to.processor.rdpkru()).toBe(0x55555554);
+  });
+
   test('an exception that was on its way is not lost', () => {
     const from = machine('exit_ud', { irqchip: 'kernel' });
     const events = from.vcpu.events();

@@ -21,7 +21,7 @@ import { get32, get64, segAttr, set64 } from "../cpu";
 import { gp0, ud } from "../event";
 import { ea, fault, flushTlb, flushTlbNonGlobal, loadPdptes, readN, writeN } from "../mmu";
 import {
-  ATTR_L, CR0_PG, CR0_WP, CR4_PAE, CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_UMIP, currentPrivilege, in64BitMode,
+  ATTR_L, CR0_PG, CR0_WP, CR4_PAE, CR4_PCIDE, CR4_PGE, CR4_PKE, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_UMIP, currentPrivilege, in64BitMode,
   updateMode,
 } from "../mode";
 import { pointer, readRegister, writeRegister } from "../operand";
@@ -38,7 +38,7 @@ const CR0_CD: i64 = 0x40000000;
 /** PE MP EM TS ET NE WP AM NW CD PG. */
 const CR0_DEFINED: i64 = 0xe005003f;
 const CR0_TRANSLATION: i64 = CR0_PG | <i64>CR0_WP | CR0_PE;
-const CR4_TRANSLATION: i64 = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PCIDE;
+const CR4_TRANSLATION: i64 = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_PKE;
 const CR4_RELOADS_PDPTES: i64 = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP;
 const CR3_NO_FLUSH: i64 = <i64>1 << 63;
 const CR3_BEYOND: i64 = ~((<i64>1 << PHYSICAL_BITS) - 1);

@@ -4,6 +4,7 @@ import {
 } from "../../src/state/layout";
 import { EXIT_REASON_CPUID } from "../../../kvm-run/src/vmx/exit-reasons";
 import { cpu, get32, get64, set64 } from "../cpu";
+import { CR4_PKE } from "../mode";
 import { inGuest } from "../vmx/controls";
 import { exitInstruction } from "../vmx/intercept";
 
@@ -12,6 +13,7 @@ const SUBLEAF_SIGNIFICANT = 1;
 const EXTENDED = <u32>0x80000000;
 const OSXSAVE_BIT: u32 = 1 << 27;
 const CR4_OSXSAVE = 1 << 18;
+const OSPKE_BIT: u32 = 1 << 4;
 
 /** Results of the last cpuidLookup(). */
 export let cpuidA: u32 = 0;
@@ -46,6 +48,7 @@ export function cpuidLookup(leaf: u32, subleaf: u32): void {
   cpuidC = entry == 0 ? 0 : load<u32>(entry, 24);
   cpuidD = entry == 0 ? 0 : load<u32>(entry, 28);
   if (actual == 1) cpuidC = get32(CR4) & CR4_OSXSAVE ? cpuidC | OSXSAVE_BIT : cpuidC & ~OSXSAVE_BIT;
+  else if (actual == 7 && subleaf == 0) cpuidC = get32(CR4) & CR4_PKE ? cpuidC | OSPKE_BIT : cpuidC & ~OSPKE_BIT;
   else if (actual == 0xd) enabledState(subleaf);
   else if (actual == 0xb && entry == 0) cpuidC = subleaf & 0xff;
 }

@@ -1,13 +1,14 @@
 /** XGETBV, XSETBV, RDPKRU, WRPKRU, RDRAND, RDSEED. */
-import { CR4, NEXT_RIP, RAX, RCX, RDX, RIP, ST_DISPATCH, ST_NEXT, XCR0 } from "../../src/state/layout";
+import { CR4, NEXT_RIP, PKRU, RAX, RCX, RDX, RIP, ST_DISPATCH, ST_NEXT, XCR0 } from "../../src/state/layout";
 import { PREFIX_OPSIZE_SHIFT, REC_P1, REC_PREFIX } from "../../src/state/record";
 import { RANDOM_STATE } from "../../src/state/vmx-layout";
 import { SECONDARY_EXEC_RDRAND_EXITING, SECONDARY_EXEC_RDSEED_EXITING } from "../../../kvm-run/src/vmx/controls";
 import { EXIT_REASON_RDRAND, EXIT_REASON_RDSEED, EXIT_REASON_XSETBV } from "../../../kvm-run/src/vmx/exit-reasons";
-import { get32, get64, set64 } from "../cpu";
+import { get32, get64, set32, set64 } from "../cpu";
 import { gp0, ud } from "../event";
 import { FLAG_BIT_CF, setFlags } from "../flags";
-import { currentPrivilege, updateMode } from "../mode";
+import { flushTlbKeys } from "../mmu";
+import { CR4_PKE, currentPrivilege, updateMode } from "../mode";
 import { pointer, writeRegister } from "../operand";
 import { inGuest, secondaryControl } from "../vmx/controls";
 import { exitWithInformation, exitInstruction, registerNumber } from "../vmx/intercept";
@@ -52,13 +53,29 @@ export function writeXcr0(value: i64): bool {
   return true;
 }
 
-/** Protection keys are not offered: CR4.PKE cannot be set, and the instructions are undefined without it. */
 export function op_rdpkru(rec: usize): i32 {
-  return ud();
+  if (!(get32(CR4) & CR4_PKE)) return ud();
+  if (<u32>get64(RCX) != 0) return gp0();
+  set64(RAX, <i64><u32>get32(PKRU));
+  set64(RDX, 0);
+  return ST_NEXT;
 }
 
 export function op_wrpkru(rec: usize): i32 {
-  return ud();
+  if (!(get32(CR4) & CR4_PKE)) return ud();
+  if ((<u32>get64(RCX) | <u32>get64(RDX)) != 0) return gp0();
+  writePkru(get32(RAX));
+  return ST_NEXT;
+}
+
+/** Sets PKRU; translations of the keys whose two bits change are forgotten. Used for host software in TypeScript too. */
+export function writePkru(value: i32): void {
+  const changed = get32(PKRU) ^ value;
+  if (changed == 0) return;
+  set32(PKRU, value);
+  let keys = 0;
+  for (let key = 0; key < 16; key++) if ((changed >> (key << 1)) & 3) keys |= 1 << key;
+  flushTlbKeys(keys);
 }
 
 /** xorshift64*, seeded by the host software at reset. */

@@ -7,7 +7,7 @@ import { VMX_HOST_IS_CODE } from "../../src/state/vmx-layout";
 import { set32, set64 } from "../cpu";
 import { writeCr0, writeCr3, writeCr4 } from "../system/control-register";
 import { writeDr } from "../system/debug-register";
-import { writeXcr0 } from "../system/extended";
+import { writePkru, writeXcr0 } from "../system/extended";
 import { msrValue, readMsr, writeMsr } from "../system/msr";
 import { vmentry } from "./entry";
 import { invept, invvpid, vmclear, vmptrld, vmxoff, vmxon } from "./region";
@@ -85,6 +85,10 @@ export function hostWriteCr(number: i32, low: u32, high: u32): bool {
 
 export function hostWriteDr(number: i32, low: u32, high: u32): void {
   writeDr(number, join(low, high));
+}
+
+export function hostWrpkru(value: i32): void {
+  writePkru(value);
 }
 
 export function hostXsetbv(low: u32, high: u32): bool {

@@ -6,7 +6,7 @@ export { cpuidA, cpuidB, cpuidC, cpuidD, cpuidLookup } from "../system/cpuid";
 export { rdtsc } from "../system/clock";
 export {
   hostInvept, hostInvvpid, hostMsrHigh, hostMsrLow, hostRdmsr, hostVmclear, hostVmentry, hostVmptrld, hostVmxoff, hostVmxon,
-  hostWriteCr, hostWriteDr, hostWrmsr, hostXsetbv,
+  hostWriteCr, hostWriteDr, hostWrmsr, hostWrpkru, hostXsetbv,
 } from "./host";
 export {
   op_getsec, op_invept, op_invvpid, op_rsm, op_vmcall, op_vmclear, op_vmfunc, op_vmlaunch, op_vmptrld, op_vmptrst, op_vmread,

@@ -10,9 +10,9 @@ import { flushEptCache, flushTlb } from "../mmu";
 /** No guest's translations. */
 const NOTHING = -1;
 
-/** The bits of CR0 (PE WP PG), CR4 (PSE PAE PGE SMEP SMAP) and EFER (LMA NXE) that translations depend on; they do not overlap. */
+/** The bits of CR0 (PE WP PG), CR4 (PSE PAE PGE SMEP SMAP PKE) and EFER (LMA NXE) that translations depend on; they do not overlap. */
 export function tlbMode(): i32 {
-  return (get32(CR0) & <i32>0x80010001) | (get32(CR4) & 0x3000b0) | (get32(MSR_EFER) & 0xc00);
+  return (get32(CR0) & <i32>0x80010001) | (get32(CR4) & 0x7000b0) | (get32(MSR_EFER) & 0xc00);
 }
 
 /** At VM entry, with the guest's state loaded: flushes unless the TLB holds this guest's translations. */

@@ -42,7 +42,7 @@ const CONTINUES = new Set([
   'sgdt', 'sidt', 'lgdt', 'lidt', 'verr', 'verw', 'lar', 'lsl', 'pause', 'swapgs', 'stac', 'clac', 'rdfsbase',
   'rdgsbase', 'wrfsbase', 'wrgsbase', 'rdpid', 'rdrand', 'rdseed', 'xgetbv', 'pusha', 'pushad', 'popa', 'popad',
   'bound', 'enter', 'arpl', 'aaa', 'aas', 'aam', 'aad', 'daa', 'das', 'cmpxchg8b', 'cmpxchg16b', 'crc32', 'clflush',
-  'clflushopt', 'clwb', 'rdpkru', 'xlatb', 'emms', 'ldmxcsr', 'stmxcsr',
+  'clflushopt', 'clwb', 'rdpkru', 'wrpkru', 'xlatb', 'emms', 'ldmxcsr', 'stmxcsr',
 ]);
 const CONTINUES_PATTERN = /^(f|x?save|xrstor|movs[bwdq]|stos[bwdq]|lods[bwdq]|cmps[bwdq]|scas[bwdq]|v?p[acehimosux]|vp[bdgrt]|v[abcdefghlmorstuz]|aes|sha|cvt|mov|add[sp]|sub[sp]|mul[sp]|div[sp]|sqrt|u?comis|unpck|max|min|round|blend|dp|h(add|sub)|insert|extract|lddqu|mask|mpsad|rcp|rsqrt|shuf|and|or|xor)/;
 const READS_FIRST_PATTERN = /^(cmp|test|bt|push|jmp|call|i?mul|i?div|l[gil]dt|ltr|ver[rw]|lmsw|invlpg|nop|prefetch.*|fld.*|fi?(add|sub|mul|div|com).*|fild|fbld|frstor|f?xrstor.*|v?ldmxcsr|vmptrld|vmclear|vmxon|bound|clflush.*|clwb)$/;

@@ -17,6 +17,7 @@ export interface HostMicrocode {
   hostWrmsr(index: number, low: number, high: number): number;
   hostWriteCr(number: number, low: number, high: number): number;
   hostWriteDr(number: number, low: number, high: number): void;
+  hostWrpkru(value: number): void;
   hostXsetbv(low: number, high: number): number;
   cpuidLookup(leaf: number, subleaf: number): void;
   readonly cpuidA: { readonly value: number };

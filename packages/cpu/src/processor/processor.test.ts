@@ -89,6 +89,16 @@ describe('CPUID', () => {
     expect(out).toEqual(last);
   });
 
+  test('OSPKE follows CR4', () => {
+    const processor = make();
+    const out = new Uint32Array(4);
+    processor.cpuid(7, 0, out);
+    expect(out[2]! & 0x18).toBe(8);
+    expect(processor.writeCr(4, 1 << 22, 0)).toBe(true);
+    processor.cpuid(7, 0, out);
+    expect(out[2]! & 0x18).toBe(0x18);
+  });
+
   test('OSXSAVE follows CR4, and leaf 0xd the enabled state', () => {
     const processor = make();
     const out = new Uint32Array(4);
@@ -100,7 +110,12 @@ describe('CPUID', () => {
     expect(processor.xsetbv(3, 0)).toBe(true);
     expect(processor.xsetbv(2, 0)).toBe(false);
     processor.cpuid(0xd, 0, out);
-    expect([...out]).toEqual([7, 576, 832, 0]);
+    expect([...out]).toEqual([0x207, 576, 2696, 0]);
+    expect(processor.xsetbv(0x207, 0)).toBe(true);
+    processor.cpuid(0xd, 0, out);
+    expect(out[1]).toBe(2696);
+    processor.cpuid(0xd, 9, out);
+    expect([...out]).toEqual([8, 2688, 0, 0]);
   });
 });
 
@@ -127,6 +142,24 @@ describe('segments', () => {
 });
 
 describe('XSAVE and XRSTOR', () => {
+  test('PKRU is a component', () => {
+    const memory = HostMemory.create(32 << 20);
+    const processor = createProcessor({ memory, traceArenaBytes: 1 << 20 });
+    const area = memory.allocPages(2);
+    processor.xsetbv(0x207, 0);
+    processor.wrpkru(0x89abcdef);
+    processor.xsave(area, 0x200);
+    expect([memory.u32[(area + 512) >>> 2], memory.u32[(area + 2688) >>> 2]]).toEqual([0x200, 0x89abcdef]);
+    processor.wrpkru(1);
+    expect(processor.xrstor(area, 7)).toBe(true);
+    expect(processor.rdpkru()).toBe(1);
+    expect(processor.xrstor(area, 0x200)).toBe(true);
+    expect(processor.rdpkru()).toBe(0x89abcdef);
+    memory.u32[(area + 512) >>> 2] = 0;
+    expect(processor.xrstor(area, 0x200)).toBe(true);
+    expect(processor.rdpkru()).toBe(0);
+  });
+
   test('round trip, initial state, and bad headers', () => {
     const memory = HostMemory.create(32 << 20);
     const processor = createProcessor({ memory, traceArenaBytes: 1 << 20 });

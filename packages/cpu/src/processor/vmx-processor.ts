@@ -13,7 +13,7 @@ import { readEntryFailure } from './entry-failure.ts';
 import type { HostMicrocode } from './microcode-host.ts';
 import { loadSelector, SEGMENT_NUMBER, segmentAddress } from './segments.ts';
 import { type SwitchObserver, SwitchTrace } from './switch-trace.ts';
-import { xrstor, xsave } from './xsave.ts';
+import { restoredPkru, xrstor, xsave } from './xsave.ts';
 
 /** Runs the guest that VM entry loaded, until the next VM exit. */
 export interface GuestRunner {
@@ -260,6 +260,14 @@ export class VmxProcessor implements Processor {
     return this.#read64(L.XCR0);
   }
 
+  rdpkru(): number {
+    return this.#u32[(this.#area + L.PKRU) >>> 2]!;
+  }
+
+  wrpkru(value: number): void {
+    this.#microcode.hostWrpkru(value);
+  }
+
   xsetbv(low: number, high: number): boolean {
     return this.#microcode.hostXsetbv(low, high) !== 0;
   }
@@ -316,7 +324,10 @@ export class VmxProcessor implements Processor {
   }
 
   xrstor(address: number, mask: number): boolean {
-    return xrstor(this.memory, this.#area, address, mask);
+    if (!xrstor(this.memory, this.#area, address, mask)) return false;
+    const pkru = restoredPkru(this.memory, this.#area, address, mask);
+    if (pkru >= 0) this.wrpkru(pkru);
+    return true;
   }
 
   cpuid(leaf: number, subleaf: number, out: Uint32Array): void {

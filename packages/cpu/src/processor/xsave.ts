@@ -1,15 +1,17 @@
 /** XSAVE and XRSTOR of the standard form for host software in TypeScript (SDM vol. 1, 13.7 and 13.8). */
 import type { HostMemory } from '@vm/kvm-run';
 import {
-  FCW, FDP, FIP, FOP, FPR, FSW, FTAG, FTOP, MXCSR, XCR0, XMM, XMM_SIZE,
+  FCW, FDP, FIP, FOP, FPR, FSW, FTAG, FTOP, MXCSR, PKRU, XCR0, XMM, XMM_SIZE,
 } from '../state/layout.ts';
 
 const X87 = 1;
 const SSE = 2;
 const AVX = 4;
+const PKU = 0x200;
 const XMM_OFFSET = 160;
 const HEADER = 512;
 const YMM_OFFSET = 576;
+const PKRU_OFFSET = 2688;
 const MXCSR_MASK = 0xffff;
 const FCW_INITIAL = 0x37f;
 const TOP_SHIFT = 11;
@@ -35,11 +37,22 @@ export function xsave(memory: HostMemory, area: number, address: number, mask: n
     u32[to + 7] = MXCSR_MASK;
   }
   if ((components & AVX) !== 0) copyVectors(u32, (area + XMM + 16) >>> 2, (address + YMM_OFFSET) >>> 2, XMM_SIZE >>> 2, 4);
+  if ((components & PKU) !== 0) {
+    u32[(address + PKRU_OFFSET) >>> 2] = u32[(area + PKRU) >>> 2]!;
+    u32[(address + PKRU_OFFSET + 4) >>> 2] = 0;
+  }
   const header = (address + HEADER) >>> 2;
   u32[header] = (u32[header]! & ~components) | components;
 }
 
-/** False: #GP(0). */
+/** What XRSTOR of an area loads into PKRU, or -1: its component is not in `mask`. To be asked once xrstor() has succeeded. */
+export function restoredPkru(memory: HostMemory, area: number, address: number, mask: number): number {
+  if ((enabled(memory, area, mask) & PKU) === 0) return -1;
+  const present = (memory.u32[(address + HEADER) >>> 2]! & PKU) !== 0;
+  return present ? memory.u32[(address + PKRU_OFFSET) >>> 2]! : 0;
+}
+
+/** All components but PKRU, on which translations depend (restoredPkru). False: #GP(0). */
 export function xrstor(memory: HostMemory, area: number, address: number, mask: number): boolean {
   const { u32 } = memory;
   const header = (address + HEADER) >>> 2;

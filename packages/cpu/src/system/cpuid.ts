@@ -49,7 +49,7 @@ export const CPUID_FEATURES: readonly (readonly [name: string, leaf: number, reg
   ['sse4_2', 1, ECX, 20], ['movbe', 1, ECX, 22], ['popcnt', 1, ECX, 23], ['aes', 1, ECX, 25], ['xsave', 1, ECX, 26], ['avx', 1, ECX, 28], ['f16c', 1, ECX, 29], ['rdrand', 1, ECX, 30],
   ['fsgsbase', 7, EBX, 0], ['tsc_adjust', 7, EBX, 1], ['bmi1', 7, EBX, 3], ['avx2', 7, EBX, 5], ['smep', 7, EBX, 7], ['bmi2', 7, EBX, 8],
   ['erms', 7, EBX, 9], ['invpcid', 7, EBX, 10], ['rdseed', 7, EBX, 18], ['adx', 7, EBX, 19], ['smap', 7, EBX, 20], ['clflushopt', 7, EBX, 23],
-  ['clwb', 7, EBX, 24], ['sha', 7, EBX, 29], ['umip', 7, ECX, 2], ['rdpid', 7, ECX, 22], ['fsrm', 7, EDX, 4],
+  ['clwb', 7, EBX, 24], ['sha', 7, EBX, 29], ['umip', 7, ECX, 2], ['pku', 7, ECX, 3], ['rdpid', 7, ECX, 22], ['fsrm', 7, EDX, 4],
   ['arch_capabilities', 7, EDX, 29],
   ['xsaveopt', 0xd, EAX, 0], ['xsavec', 0xd, EAX, 1], ['xsaves', 0xd, EAX, 3],
   ['lahf_lm', 0x80000001, ECX, 0], ['lzcnt', 0x80000001, ECX, 5], ['prefetchw', 0x80000001, ECX, 8],
@@ -61,17 +61,20 @@ export const CPUID_FEATURES: readonly (readonly [name: string, leaf: number, reg
 const features = (leaf: number, register: number): number =>
   bits(...CPUID_FEATURES.filter(([, l, r]) => l === leaf && r === register).map(([, , , bit]) => bit));
 
-/** XCR0 components: x87, SSE, AVX. */
-const XCR0_SUPPORTED = 0x7;
+/** XCR0 components: x87, SSE, AVX, PKRU. */
+const XCR0_SUPPORTED = 0x207;
 /** The legacy region and header of an XSAVE area, and the upper halves of the YMM registers behind them (SDM vol. 1, 13.4, 13.5.3). */
 const XSAVE_HEADER_END = 576;
 const AVX_STATE_SIZE = 256;
-const XSAVE_SIZE = XSAVE_HEADER_END + AVX_STATE_SIZE;
+/** PKRU stands behind the places of MPX and AVX-512. */
+const PKRU_STATE_OFFSET = 2688;
+const PKRU_STATE_SIZE = 8;
+const XSAVE_SIZE = PKRU_STATE_OFFSET + PKRU_STATE_SIZE;
 
 /** The bits of CR4 that can be set: those of the features above, and VMXE. */
 export const CR4_SUPPORTED: number =
-  // VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP VMXE FSGSBASE PCIDE OSXSAVE SMEP SMAP
-  bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 16, 17, 18, 20, 21);
+  // VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP VMXE FSGSBASE PCIDE OSXSAVE SMEP SMAP PKE
+  bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 16, 17, 18, 20, 21, 22);
 
 const text = (value: string, at: number): number =>
   [0, 1, 2, 3].reduce((word, i) => word | ((value.charCodeAt(at + i) || 0) << (i * 8)), 0) >>> 0;
@@ -99,6 +102,7 @@ function basicLeaves(options: CpuidOptions): CpuidEntry[] {
     entry(0xd, XCR0_SUPPORTED, XSAVE_SIZE, XSAVE_SIZE, 0, 0),
     entry(0xd, features(0xd, EAX), XSAVE_SIZE, 0, 0, 1),
     entry(0xd, AVX_STATE_SIZE, XSAVE_HEADER_END, 0, 0, 2),
+    entry(0xd, PKRU_STATE_SIZE, PKRU_STATE_OFFSET, 0, 0, 9),
   ];
 }
 

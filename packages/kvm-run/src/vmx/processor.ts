@@ -91,6 +91,8 @@ export interface Processor {
   readDr(number: 0 | 1 | 2 | 3 | 6 | 7): number;
   writeDr(number: 0 | 1 | 2 | 3 | 6 | 7, low: number, high: number): void;
   xgetbv(): number;
+  rdpkru(): number;
+  wrpkru(value: number): void;
   xsetbv(low: number, high: number): boolean;
   /** Selector of a segment register. */
   readSelector(segment: SegmentRegister): number;

@@ -40,6 +40,7 @@ const CR4_FEATURES: readonly (readonly [bit: number, leaf: number, register: num
   [B.X86_CR4_OSXMMEXCPT, 1, 3, 25],
   [B.X86_CR4_OSXSAVE, 1, 2, 26],
   [B.X86_CR4_FSGSBASE, 7, 1, 0],
+  [B.X86_CR4_PKE, 7, 2, 3],
 ];
 
 const cpuidBit = (processor: V.Processor, leaf: number, register: number, bit: number): boolean => {
@@ -61,8 +62,9 @@ const enterLongMode = (processor: V.Processor, pgd: number): void => {
   if ((cr4 & B.X86_CR4_OSXSAVE) !== 0) {
     const out = new Uint32Array(4);
     processor.cpuid(0xd, 0, out);
-    must(processor.xsetbv((out[0]! & (B.XFEATURE_MASK_FPSSE | B.XFEATURE_MASK_YMM)) >>> 0, 0), 'XCR0');
+    must(processor.xsetbv((out[0]! & B.KVM_SUPPORTED_XCR0) >>> 0, 0), 'XCR0');
   }
+  if ((cr4 & B.X86_CR4_PKE) !== 0) processor.wrpkru(B.INIT_PKRU_VALUE);
 };
 
 /** Linux's system-call entry points are addresses of its text; ours are in the page of the gates. */

@@ -148,26 +148,37 @@ function finish(
   return true;
 }
 
-/** permission_fault: 0, or bits of an error code. */
+/**
+ * permission_fault: 0, or bits of an error code. A protection key's refusal is told whatever else is wrong (SDM vol. 3A,
+ * 5.7).
+ */
 function permissionFault(vcpu: KvmVcpu, walker: Walker, cr4: number, access: number): number {
+  const key = keyFault(vcpu, walker, cr4, access);
+  return key !== 0 || !rightsAllow(vcpu, walker, cr4, access) ? PFERR_PRESENT_MASK | key : 0;
+}
+
+function rightsAllow(vcpu: KvmVcpu, walker: Walker, cr4: number, access: number): boolean {
   const userPage = (walker.rights & PTE_USER) !== 0;
   const user = (access & PFERR_USER_MASK) !== 0;
-  const write = (access & PFERR_WRITE_MASK) !== 0;
   const fetch = (access & PFERR_FETCH_MASK) !== 0;
-  const wp = (kvmReadCr0(vcpu) & X86_CR0_WP) !== 0;
-  if (user && !userPage) return PFERR_PRESENT_MASK;
-  if (fetch && (walker.nx || (!user && userPage && (cr4 & X86_CR4_SMEP) !== 0))) return PFERR_PRESENT_MASK;
+  if (user && !userPage) return false;
+  if (fetch && (walker.nx || (!user && userPage && (cr4 & X86_CR4_SMEP) !== 0))) return false;
   if (!user && userPage && !fetch && (cr4 & X86_CR4_SMAP) !== 0) {
     const open = (access & ACCESS_IMPLICIT) === 0 && (kvmGetRflags(vcpu) & X86_EFLAGS_AC) !== 0;
-    if (!open) return PFERR_PRESENT_MASK;
+    if (!open) return false;
   }
-  if (write && (walker.rights & PTE_WRITE) === 0 && (user || wp)) return PFERR_PRESENT_MASK;
-  if (userPage && !fetch && (cr4 & X86_CR4_PKE) !== 0 && (vcpu.efer & EFER_LMA) !== 0) {
-    // Protection keys (SDM vol. 3A, 4.6.2): two bits a key, access and write disable.
-    const disable = (vcpu.pkru >>> (((walker.hi >>> 27) & 15) * 2)) & 3;
-    if ((disable & 1) !== 0 || ((disable & 2) !== 0 && write && (user || wp))) return PFERR_PK_MASK;
-  }
-  return 0;
+  const readOnly = (walker.rights & PTE_WRITE) === 0 && (user || (kvmReadCr0(vcpu) & X86_CR0_WP) !== 0);
+  return (access & PFERR_WRITE_MASK) === 0 || !readOnly;
+}
+
+/** Protection keys (SDM vol. 3A, 5.6.2): two bits a key, access and write disable. PFERR_PK_MASK or 0. */
+function keyFault(vcpu: KvmVcpu, walker: Walker, cr4: number, access: number): number {
+  const keys = (cr4 & X86_CR4_PKE) !== 0 && (vcpu.efer & EFER_LMA) !== 0 && (walker.rights & PTE_USER) !== 0;
+  if (!keys || (access & PFERR_FETCH_MASK) !== 0) return 0;
+  const disable = (vcpu.pkru >>> (((walker.hi >>> 27) & 15) * 2)) & 3;
+  if ((disable & 1) !== 0) return PFERR_PK_MASK;
+  const protects = (access & PFERR_USER_MASK) !== 0 || (kvmReadCr0(vcpu) & X86_CR0_WP) !== 0;
+  return (disable & 2) !== 0 && (access & PFERR_WRITE_MASK) !== 0 && protects ? PFERR_PK_MASK : 0;
 }
 
 /** 32-bit paging (SDM vol. 3A, 4.3), with 4 MiB pages of up to 40 physical bits. */

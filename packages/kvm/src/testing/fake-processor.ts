@@ -143,6 +143,13 @@ export class FakeProcessor implements V.Processor {
     return 0;
   }
   writeDr(): void {}
+  pkru = 0;
+  rdpkru(): number {
+    return this.pkru;
+  }
+  wrpkru(value: number): void {
+    this.pkru = value;
+  }
   xgetbv(): number {
     this.high = 0;
     return 3;

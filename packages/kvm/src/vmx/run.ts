@@ -19,7 +19,7 @@ import {
   VCPU_REGS_RSP,
   type KvmVcpu,
 } from '../types.ts';
-import { X86_CR4_OSXSAVE } from '../x86-bits.ts';
+import { INIT_PKRU_VALUE, X86_CR4_OSXSAVE, X86_CR4_PKE, XFEATURE_MASK_PKRU } from '../x86-bits.ts';
 import { vmxCompleteAtomicExit, vmxCompleteInterrupts, vmxRecoverNmiBlocking } from './complete.ts';
 import { eptLoadPdptrs } from './cr.ts';
 import { vmxSetInterruptShadow } from './inject.ts';
@@ -120,6 +120,29 @@ const switchXcr0 = (vcpu: KvmVcpu, guest: boolean): void => {
     reportSwitch(processor, guest ? 'entry' : 'exit', 'vmx_vcpu_run', 'XCR0', guest ? 'vcpu' : 'host', 'processor', value, 0);
 };
 
+/** Can the guest see PKRU, by RDPKRU or by XSAVE? Else the processor keeps the host's. */
+const hasPkru = (vcpu: KvmVcpu): boolean =>
+  (vcpu.cpu.cr4 & X86_CR4_PKE) !== 0 && ((vcpu.xcr0Lo & XFEATURE_MASK_PKRU) !== 0 || (vcpu.cr4 & X86_CR4_PKE) !== 0);
+
+const reportPkru = (vcpu: KvmVcpu, phase: 'entry' | 'exit', from: string, to: string, value: number): void => {
+  if (vcpu.processor.switchObserver !== null) reportSwitch(vcpu.processor, phase, 'vmx_vcpu_run', 'PKRU', from, to, value, 0);
+};
+
+/** kvm_load_guest_xsave_state's other part: PKRU, which is written only where the two sides differ. */
+const loadGuestPkru = (vcpu: KvmVcpu): void => {
+  if (!hasPkru(vcpu) || vcpu.pkru === INIT_PKRU_VALUE) return;
+  vcpu.processor.wrpkru(vcpu.pkru);
+  reportPkru(vcpu, 'entry', 'vcpu', 'processor', vcpu.pkru);
+};
+
+const saveGuestPkru = (vcpu: KvmVcpu): void => {
+  if (!hasPkru(vcpu)) return;
+  vcpu.pkru = vcpu.processor.rdpkru();
+  if (vcpu.pkru === INIT_PKRU_VALUE) return;
+  reportPkru(vcpu, 'exit', 'processor', 'vcpu', vcpu.pkru);
+  vcpu.processor.wrpkru(INIT_PKRU_VALUE);
+};
+
 /** CR2 is not in the VMCS: the guest's goes in before entry and is kept after exit. */
 const loadGuestCr2 = (vcpu: KvmVcpu): void => {
   const { processor } = vcpu;
@@ -174,6 +197,7 @@ export const vmxVcpuRun = (vcpu: KvmVcpu): void => {
   writeDirtyRegisters(vcpu);
   if ((vcpu.guestDebug & KVM_GUESTDBG_SINGLESTEP) !== 0) vmxSetInterruptShadow(vcpu, 0);
   switchXcr0(vcpu, true);
+  loadGuestPkru(vcpu);
   vmxUpdateHvTimer(vcpu);
   loadGuestCr2(vcpu);
   loadGuestGprs(vcpu);
@@ -181,6 +205,7 @@ export const vmxVcpuRun = (vcpu: KvmVcpu): void => {
   loadHostGprs(vcpu);
   saveGuestCr2(vcpu);
   vcpu.regsAvail &= ~LAZY_LOAD_SET;
+  saveGuestPkru(vcpu);
   switchXcr0(vcpu, false);
   if (vcpu.fail !== V.VM_SUCCEED) {
     vcpu.exitReason = 0xdead;
