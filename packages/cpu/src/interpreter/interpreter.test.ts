@@ -7,7 +7,7 @@ const UD2 = [0x0f, 0x0b];
 let machine: BareMachine;
 
 /** Everything is interpreted, or whatever runs is compiled. */
-describe.each([['interpreted', null], ['compiled', { threshold: 1, regions: 1000 }]] as const)('%s', (_name, jit) => {
+describe.each([['interpreted', null], ['compiled', { threshold: 1, regions: 1000, entries: 2 }]] as const)('%s', (_name, jit) => {
   beforeEach(() => {
     machine = bareMachine(8 << 20, false, jit);
     machine.set(L.RSP, BigInt(machine.ram + 0x10_0000));

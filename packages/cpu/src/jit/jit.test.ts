@@ -14,7 +14,7 @@ let interpreter: BareMachine;
 let compiler: BareMachine;
 beforeAll(() => {
   interpreter = bareMachine(RAM, false, null);
-  compiler = bareMachine(RAM, false, { threshold: 40, regions: 4000 });
+  compiler = bareMachine(RAM, false, { threshold: 40, regions: 4000, entries: 20 });
   expect(compiler.ram).toBe(interpreter.ram);
 });
 

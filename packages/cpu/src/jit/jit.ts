@@ -11,7 +11,7 @@ import {
   CODE_MODE, CS, PAGE_RIP, SEG, SEG_BASE, SEG_SIZE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET,
 } from '../state/layout.ts';
 import {
-  HANDLER_HEAT, HANDLER_REGION, REC_HANDLER, REC_IMM, REC_OFFSET, REC_P1, REC_SIZE, TRACE_HEADER_SIZE, TRACE_HOST,
+  HANDLER_HEAT, HANDLER_REGION, REC_HANDLER, REC_IMM, REC_OFFSET, REC_P1, REC_P3, REC_SIZE, TRACE_HEADER_SIZE, TRACE_HOST,
 } from '../state/record.ts';
 import { type CodeSource, Discovery, type Limits } from './discover.ts';
 import { HandlerTable } from './handler-table.ts';
@@ -24,11 +24,15 @@ export interface JitOptions {
   readonly threshold: number;
   /** Regions alive at the most; above it all are forgotten. */
   readonly regions: number;
+  /** How often a region is entered before it is compiled again, with the functions that it calls. */
+  readonly entries: number;
 }
 
-export const DEFAULT_JIT: JitOptions = { threshold: 150_000, regions: 8000 };
+export const DEFAULT_JIT: JitOptions = { threshold: 150_000, regions: 8000, entries: 100_000 };
 
 const LIMITS: Limits = { around: 600, callee: 200, depth: 4, callees: 600 };
+/** Called functions would be compiled anew for each of their callers. */
+const FIRST_LIMITS: Limits = { ...LIMITS, callees: 0 };
 const ACYCLIC_LIMIT = 150;
 /** Records that guards and microcode of one region may take in the arena. */
 const LONGEST_RECORDS = 2 * (LIMITS.around + LIMITS.callees);
@@ -73,9 +77,13 @@ export class Jit {
     this.#next = 0;
   }
 
-  /** Compiles the trace whose head is the record; it is interpreted for good if that can't be. */
+  /**
+   * Compiles the trace whose head is the record; it is interpreted for good if that can't be. Where it has a region, that is made
+   * again with the functions that it calls.
+   */
   compile(record: number, arena: TraceArena, translator: Translator): void {
-    if (this.#next >= this.options.regions) {
+    const again = this.#memory.u16[(record + REC_HANDLER) >>> 1] === HANDLER_REGION;
+    if (!again && this.#next >= this.options.regions) {
       arena.flush();
       return;
     }
@@ -84,7 +92,7 @@ export class Jit {
     arena.reserve(LONGEST_RECORDS);
     if (arena.flushes !== flushes) return;
     const source = this.#source(record, arena, translator);
-    const discovery = new Discovery(source, LIMITS);
+    const discovery = new Discovery(source, again ? LIMITS : FIRST_LIMITS);
     const entry = discovery.around(this.#memory.u16[(record + REC_OFFSET) >>> 1]!);
     if (!entry || entry.instructions.length === 0) return this.#refuse(record);
     const selected = selectBlocks(entry, discovery.blocks, ACYCLIC_LIMIT);
@@ -95,6 +103,7 @@ export class Jit {
     const { bytes, microcode } = compileRegion({
       area: this.#area, tlbSet: this.#word(TLB_SET), entry, shape, pages,
       record: this.#recorder(arena, translator),
+      head: record, counted: !again,
     });
     this.#install(record, bytes, microcode);
     for (const range of codeRanges(shape, pages)) arena.guardRegion(range.host, range.bytes, record);
@@ -109,8 +118,13 @@ export class Jit {
 
   #refuse(record: number): void {
     this.statistics.refused++;
-    this.#memory.u32[(record + REC_IMM) >>> 2] = NEVER;
-    this.#memory.u32[(record + REC_P1) >>> 2] = 0;
+    const { u16, u32 } = this.#memory;
+    if (u16[(record + REC_HANDLER) >>> 1] === HANDLER_REGION) {
+      u32[(record + REC_P3) >>> 2] = NEVER;
+      return;
+    }
+    u32[(record + REC_IMM) >>> 2] = NEVER;
+    u32[(record + REC_P1) >>> 2] = 0;
   }
 
   /** Guest code around the trace, through the execute TLB. */
@@ -153,14 +167,20 @@ export class Jit {
   }
 
   #install(record: number, bytes: Uint8Array<ArrayBuffer>, names: readonly string[]): void {
-    if ((globalThis as any).process?.env.DUMP) (globalThis as any).process.getBuiltinModule('fs').writeFileSync((globalThis as any).process.env.DUMP + '/' + this.#next + '-' + bytes.length + '.wasm', bytes); //DUMP
     const microcode: Record<string, (...args: (number | bigint)[]) => number | bigint> = {};
     for (const name of names) microcode[name] = this.#microcode.exports[name]!;
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.#memory.memory, regions: this.table }, microcode });
+    const { u16, u32 } = this.#memory;
+    const region = instance.exports['region']!;
+    if (u16[(record + REC_HANDLER) >>> 1] === HANDLER_REGION) {
+      this.table.set(u32[(record + REC_IMM) >>> 2]!, region);
+      return;
+    }
     if (this.#next === this.table.length) this.table.grow(TABLE_STEP);
-    this.table.set(this.#next, instance.exports['region']!);
-    this.#memory.u32[(record + REC_IMM) >>> 2] = this.#next++;
-    if (this.#memory.u16[(record + REC_HANDLER) >>> 1] === HANDLER_HEAT) this.#memory.u16[(record + REC_HANDLER) >>> 1] = HANDLER_REGION;
+    this.table.set(this.#next, region);
+    u32[(record + REC_IMM) >>> 2] = this.#next++;
+    u32[(record + REC_P3) >>> 2] = this.options.entries;
+    if (u16[(record + REC_HANDLER) >>> 1] === HANDLER_HEAT) u16[(record + REC_HANDLER) >>> 1] = HANDLER_REGION;
   }
 }
 

@@ -13,9 +13,10 @@
  *   registers, BUDGET and RIP to the area; on to the next region, or back to the interpreter
  */
 import {
-  BUDGET, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE,
+  BUDGET, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE,
   ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET,
 } from '../state/layout.ts';
+import { REC_P3 } from '../state/record.ts';
 import type { Label, Value } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import * as op from '../wasm/opcodes.ts';
@@ -36,6 +37,9 @@ export interface RegionSource {
   readonly pages: ReadonlyMap<number, number>;
   /** Host address of the record with which microcode executes the instruction, and of one that computes its address first, or 0. */
   record(instruction: RegionInstruction): MicrocodeRecord;
+  /** The record that runs the region, and whether it counts down how often that may be (REC_P3). */
+  readonly head: number;
+  readonly counted: boolean;
 }
 
 export interface MicrocodeRecord {
@@ -190,8 +194,21 @@ class RegionFunction {
     b.storeI64(b.cpu, RIP, b.rip(offset));
     b.return(b.i32(ST_INTERPRET));
     b.end();
+    if (this.#source.counted) this.#countEntry(offset);
     b.set(this.#budget, b.loadI32(b.cpu, BUDGET));
     b.loadRegisters(b.used);
+  }
+
+  #countEntry(offset: number): void {
+    const b = this.#b;
+    const head = b.i32(this.#source.head);
+    const left = b.sub(b.loadI32(head, REC_P3), b.i32(1));
+    b.storeI32(head, REC_P3, left);
+    b.ifPlain(b.int('ltS', left, b.i32(0)), () => {
+      b.storeI32(b.cpu, CURRENT_RECORD, head);
+      b.storeI64(b.cpu, RIP, b.rip(offset));
+      b.return(b.i32(ST_COMPILE));
+    });
   }
 
   #guards(refuse: Label): void {

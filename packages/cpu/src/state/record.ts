@@ -84,5 +84,8 @@ export const TRACE_HEADER_SIZE = 32;
 export const HANDLER_EXIT_TRACE = 0;
 /** Counts how much a trace runs: REC_IMM is what is left until it is compiled, REC_P1 what a run takes off, REC_P2 where counting began. */
 export const HANDLER_HEAT = 2;
-/** Runs the compiled region whose place in the table of regions is REC_IMM. */
+/**
+ * Runs the compiled region whose place in the table of regions is REC_IMM. REC_P3 is how often it may be entered until it is
+ * compiled again, with the functions that it calls.
+ */
 export const HANDLER_REGION = 3;
