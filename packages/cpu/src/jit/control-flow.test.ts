@@ -14,7 +14,7 @@ let interpreter: BareMachine;
 let compiler: BareMachine;
 beforeAll(() => {
   interpreter = bareMachine(RAM, false, null);
-  compiler = bareMachine(RAM, false, { threshold: 60, regions: 4000 });
+  compiler = bareMachine(RAM, false, { threshold: 60, regions: 4000, entries: 30 });
 });
 
 /** Runs code at `at` from zeroed registers until UD2. */
