@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { le32 } from '../jit/random-program.ts';
+import { le32 } from '../testing/random-code/assembler.ts';
 import * as L from '../state/layout.ts';
 import { bareMachine, type BareMachine } from '../testing/bare-machine.ts';
 

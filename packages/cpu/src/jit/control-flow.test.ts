@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import * as L from '../state/layout.ts';
 import { bareMachine, type BareMachine } from '../testing/bare-machine.ts';
-import { le32 } from './random-program.ts';
+import { le32 } from '../testing/random-code/assembler.ts';
 
 const RAM = 2 << 20;
 const STACK = 0x18_0000;

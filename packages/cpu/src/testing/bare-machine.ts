@@ -24,6 +24,8 @@ export interface BareMachine {
   ex(name: string, ...args: (number | bigint)[]): number | bigint;
   /** To be called after a change of CR0, CR4, EFER or segments. */
   updateMode(): void;
+  /** Runs so many instructions, one at a time. */
+  step(count: number): void;
 }
 
 /** `bytes` of memory besides the processor's own; with `step` each slice is one instruction. */
@@ -31,7 +33,8 @@ export function bareMachine(bytes: number, step = false, jit: JitOptions | null 
   const memory = HostMemory.create(bytes + (32 << 20));
   const area = memory.allocPages(Math.ceil(L.AREA_SIZE / 4096));
   const microcode = instantiateMicrocode(memory, area, { readClock: () => 0, cpuTrace: () => undefined });
-  const driver = new Driver(memory, area, { ...microcode, exports: { ...microcode.exports, deliver: () => L.ST_SHUTDOWN, pollEvents: () => (step ? POLL_STEP : 0) } },
+  let stepping = step;
+  const driver = new Driver(memory, area, { ...microcode, exports: { ...microcode.exports, deliver: () => L.ST_SHUTDOWN, pollEvents: () => (stepping ? POLL_STEP : 0) } },
     { budget: (longest) => longest, halted: () => false }, 8 << 20, jit);
   memory.onCodeWrite((address, length) => driver.codeWritten(address, length));
   const tables = memory.allocPages(2);
@@ -67,5 +70,10 @@ export function bareMachine(bytes: number, step = false, jit: JitOptions | null 
     ex: (name, ...args) => exports[name]!(...args),
     setRflags: (value) => void exports['setRflags']!(value, -1n),
     updateMode: () => void exports['updateMode']!(),
+    step: (count) => {
+      stepping = true;
+      driver.run(count);
+      stepping = step;
+    },
   };
 }
