@@ -44,19 +44,23 @@ export function checkOffset(offset: i64, error: i32): bool {
  */
 export function checkDirectCode(selector: i32): i32 {
   const cpl = currentPrivilege();
+  if (inLongMode() && descIsLong() && descIsBig()) return gpSelector(selector);
   if (descIsConforming()) {
     if (descDpl() > cpl) return gpSelector(selector);
   } else if ((selector & 3) > cpl || descDpl() != cpl) return gpSelector(selector);
-  if (!descPresent()) return npSelector(selector);
-  return inLongMode() && descIsLong() && descIsBig() ? gpSelector(selector) : ST_NEXT;
+  return descPresent() ? ST_NEXT : npSelector(selector);
 }
 
-/** The code segment that a gate names, read and checked; `external` is or-ed to error codes. ST_NEXT or ST_FAULT. */
-export function readGateCode(selector: i32, external: i32): i32 {
+/**
+ * The code segment that a gate names, read and checked; `external` is or-ed to error codes, and a `jump` does not change
+ * the privilege level. ST_NEXT or ST_FAULT.
+ */
+export function readGateCode(selector: i32, external: i32, jump: bool = false): i32 {
   if (isNull(selector)) return raiseError(VECTOR_GP, external);
   if (!readDescriptor(selector, VECTOR_GP, external)) return ST_FAULT;
   const error = (selector & 0xfffc) | external;
   if (!descIsCode() || descDpl() > currentPrivilege()) return raiseError(VECTOR_GP, error);
+  if (jump && !descIsConforming() && descDpl() != currentPrivilege()) return raiseError(VECTOR_GP, error);
   // Gates of long mode lead to 64-bit code only.
   if (inLongMode() && (!descIsLong() || descIsBig())) return raiseError(VECTOR_GP, error);
   return descPresent() ? ST_NEXT : raiseError(VECTOR_NP, error);

@@ -12,37 +12,42 @@ import {
 } from "./mode";
 import { setStackPointer } from "./stack";
 
-/** Reads and checks the code segment that a frame returns to. ST_NEXT or ST_FAULT. */
-export function readReturnCode(selector: i32, offset: i64): i32 {
+/** Reads and checks the code segment that a frame returns to, but for the offset. ST_NEXT or ST_FAULT. */
+export function readReturnCode(selector: i32): i32 {
   if (isNull(selector)) return gp0();
   if (!readDescriptor(selector, VECTOR_GP)) return ST_FAULT;
   const rpl = selector & 3;
   if (!descIsCode() || rpl < currentPrivilege()) return gpSelector(selector);
   if (descIsConforming() ? descDpl() > rpl : descDpl() != rpl) return gpSelector(selector);
   if (inLongMode() && descIsLong() && descIsBig()) return gpSelector(selector);
-  if (!descPresent()) return npSelector(selector);
-  return checkOffset(offset, 0) && setAccessed() ? ST_NEXT : ST_FAULT;
+  return descPresent() ? ST_NEXT : npSelector(selector);
 }
 
 /**
  * Loads CS:RIP (the descriptor read last) and SS:RSP of an outer level, or in 64-bit mode of the same one. ST_NEXT, or
- * ST_FAULT with nothing changed. The caller updates flags.
+ * ST_FAULT with nothing changed. The stack comes before the offset (SDM vol. 2). The caller updates flags.
  */
 export function returnWithStack(code: i32, offset: i64, stack: i32, pointer: i64): i32 {
   const rpl = code & 3;
   const outer = rpl > currentPrivilege();
   saveDescriptor();
+  let base: i64 = 0;
+  let limit: u32 = 0;
+  let attr = ATTR_UNUSABLE | (rpl << ATTR_DPL_SHIFT);
   if (isNull(stack)) {
     if (!targetIs64() || rpl == 3 || (stack & 3) != rpl) return gp0();
-    setSeg(SS, stack, 0, 0, ATTR_UNUSABLE | (rpl << ATTR_DPL_SHIFT));
   } else {
     if (!readDescriptor(stack, VECTOR_GP)) return ST_FAULT;
     if ((stack & 3) != rpl || !descIsWritableData() || descDpl() != rpl) return gpSelector(stack);
     if (!descPresent()) return ssSelector(stack);
     if (!setAccessed()) return ST_FAULT;
-    setSeg(SS, stack, descBase(), descLimit(), descAttr() | 1);
+    base = descBase();
+    limit = descLimit();
+    attr = descAttr();
     restoreDescriptor();
   }
+  if (!checkOffset(offset, 0) || !setAccessed()) return ST_FAULT;
+  setSeg(SS, stack, base, limit, attr);
   enterCode(code, offset, rpl);
   updateMode();
   setStackPointer(pointer);

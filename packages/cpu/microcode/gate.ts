@@ -16,7 +16,7 @@ import { FLAG_BIT_AC, FLAG_BIT_IF, FLAG_BIT_NT, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_B
 import { fault, readSystem } from "./mmu";
 import { currentPrivilege, inLongMode, inRealOrV86, inV86, updateMode } from "./mode";
 import { loadRealSegment } from "./segment";
-import { commitStack, openNewStack, openStack, openStack64, push } from "./stack";
+import { commitStack, hasRoom, openNewStack, openStack, openStack64, push } from "./stack";
 import { switchTask, TASK_GATE } from "./task";
 
 /** Error-code bits: the event is external to the program; the index is into the IDT. */
@@ -106,9 +106,8 @@ function enterLegacy(selector: i32, offset: i64, size: i32): i32 {
   const inner = !descIsConforming() && dpl < cpl;
   if (inV86() && !(inner && dpl == 0)) return raiseError(VECTOR_GP, (selector & 0xfffc) | external);
   if (inner) return enterInner(selector, offset, size, dpl);
-  if (!checkOffset(offset, external) || !setAccessed()) return ST_FAULT;
-  openStack();
-  if (!pushReturn(size)) return ST_FAULT;
+  openStack(external);
+  if (!hasRoom(pushesError ? 4 : 3, size) || !checkOffset(offset, external) || !setAccessed() || !pushReturn(size)) return ST_FAULT;
   commitStack();
   enterCode(selector, offset, cpl);
   return ST_DISPATCH;
@@ -129,9 +128,9 @@ function enterInner(selector: i32, offset: i64, size: i32, dpl: i32): i32 {
   const limit = descLimit();
   const attr = descAttr();
   restoreDescriptor();
-  if (!checkOffset(offset, external) || !setAccessed()) return ST_FAULT;
   openNewStack(base, limit, attr, newStackPointer, dpl, (stackSelector & 0xfffc) | external);
   const v86 = inV86();
+  if (!hasRoom((v86 ? 9 : 5) + i32(pushesError), size) || !checkOffset(offset, external) || !setAccessed()) return ST_FAULT;
   if (v86) {
     for (let seg = GS; seg >= 0; seg = nextPushed(seg)) if (!push(size, <i64>segSelector(seg))) return ST_FAULT;
   }
@@ -177,7 +176,6 @@ function enterLong(vector: i32, software: bool): i32 {
   const selector = <i32>(gate >> 16) & 0xffff;
   const offset = (upper << 32) | <i64>(<u32>((<i32>gate & 0xffff) | (high & 0xffff0000)));
   if (readGateCode(selector, external) != ST_NEXT) return ST_FAULT;
-  if (!checkOffset(offset, external) || !setAccessed()) return ST_FAULT;
   const newCpl = descIsConforming() ? cpl : descDpl();
   const ist = high & 7;
   let pointer = get64(RSP);
@@ -186,6 +184,7 @@ function enterLong(vector: i32, software: bool): i32 {
     pointer = newStackPointer;
   }
   openStack64(pointer & ~15, newCpl, external);
+  if (!hasRoom(5 + i32(pushesError), 8) || !checkOffset(offset, external) || !setAccessed()) return ST_FAULT;
   if (!push(8, <i64>segSelector(SS)) || !push(8, get64(RSP)) || !pushReturn(8)) return ST_FAULT;
   commitStack();
   if (newCpl < cpl) loadNullStackFor(newCpl);

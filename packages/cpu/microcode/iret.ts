@@ -4,7 +4,8 @@ import {
 } from "../src/state/layout";
 import { NMI_UNBLOCKED } from "../src/state/vmx-layout";
 import { get32, get64, segBase, segLimit, set32, set64 } from "./cpu";
-import { enterCode } from "./code-segment";
+import { checkOffset, enterCode } from "./code-segment";
+import { setAccessed } from "./descriptor";
 import { gp0 } from "./event";
 import { readReturnCode, returnWithStack } from "./far-return";
 import {
@@ -146,7 +147,7 @@ function returnProtected(size: i32): i32 {
   if (size != 2) mask |= FLAG_BIT_RF | FLAG_BIT_AC | FLAG_BIT_ID;
   if (cpl <= iopl()) mask |= FLAG_BIT_IF;
   if (cpl == 0) mask |= FLAG_BIT_IOPL | (size == 2 ? 0 : FLAG_BIT_VIF | FLAG_BIT_VIP);
-  if (readReturnCode(frameCs, frameRip) != ST_NEXT) return ST_FAULT;
+  if (readReturnCode(frameCs) != ST_NEXT) return ST_FAULT;
   if ((frameCs & 3) > cpl || in64BitMode()) {
     const pointer = pop(size);
     if (stackFault) return ST_FAULT;
@@ -154,6 +155,7 @@ function returnProtected(size: i32): i32 {
     if (stackFault) return ST_FAULT;
     if (returnWithStack(frameCs, frameRip, stack, pointer) != ST_NEXT) return ST_FAULT;
   } else {
+    if (!checkOffset(frameRip, 0) || !setAccessed()) return ST_FAULT;
     commitStack();
     enterCode(frameCs, frameRip, cpl);
   }

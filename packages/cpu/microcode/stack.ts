@@ -23,8 +23,8 @@ let flat: bool = false;
 /** Error code of the #SS that this stack raises. */
 let stackError: i32 = 0;
 
-/** Opens a frame on the current stack. */
-export function openStack(): void {
+/** Opens a frame on the current stack; `error` goes with its #SS. */
+export function openStack(error: i32 = 0): void {
   stackPointer = get64(RSP);
   stackBase = segBase(SS);
   stackLimit = segLimit(SS);
@@ -32,7 +32,7 @@ export function openStack(): void {
   stackMask = get64(STACK_MASK);
   stackSet = currentSet();
   flat = in64BitMode();
-  stackError = 0;
+  stackError = error;
 }
 
 /** Opens a frame on another legacy stack, accessed with the privilege `cpl`; `error` goes with its #SS. */
@@ -95,6 +95,15 @@ export function peek(size: i32, skip: i64): i64 {
   else value = readAs<i64>(stackSet, address);
   stackFault = fault;
   return value;
+}
+
+/** Whether `count` elements can be pushed within the stack segment; false: #SS is pending. */
+export function hasRoom(count: i32, size: i32): bool {
+  for (let i = 1; i <= count; i++) {
+    stackLinear((stackPointer - i * size) & stackMask, size);
+    if (stackFault) return false;
+  }
+  return true;
 }
 
 /** Whether `size` bytes at the frame's stack pointer can be written; false: an event is pending. */

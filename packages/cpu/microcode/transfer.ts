@@ -18,7 +18,7 @@ import { ea, fault } from "./mmu";
 import { currentPrivilege, in64BitMode, inLongMode, inRealOrV86, updateMode } from "./mode";
 import { operandSize, readSized } from "./operand";
 import { loadRealSegment } from "./segment";
-import { commitStack, openNewStack, openStack, openStack64, peek, pop, push, skip, stackFault, stackPointer } from "./stack";
+import { commitStack, hasRoom, openNewStack, openStack, openStack64, peek, pop, push, skip, stackFault, stackPointer } from "./stack";
 import { switchTask, TASK_CALL, TASK_JUMP } from "./task";
 
 // ---- the far pointer that readFarPointer() found
@@ -77,8 +77,7 @@ function jumpSystem(selector: i32): i32 {
   if (kind == TYPE_CALL_GATE || (kind == TYPE_CALL_GATE16 && !inLongMode())) {
     if (!descPresent()) return npSelector(selector);
     if (!readGate(selector, kind)) return ST_FAULT;
-    if (readGateCode(gateSelector, 0) != ST_NEXT) return ST_FAULT;
-    if (!descIsConforming() && descDpl() != currentPrivilege()) return gpSelector(gateSelector);
+    if (readGateCode(gateSelector, 0, true) != ST_NEXT) return ST_FAULT;
     if (!checkOffset(gateOffset, 0) || !setAccessed()) return ST_FAULT;
     enterCode(gateSelector, gateOffset, currentPrivilege());
     updateMode();
@@ -95,7 +94,8 @@ function gateAllowed(selector: i32): bool {
 function toTask(selector: i32, kind: i32, source: i32): i32 {
   if (inLongMode()) return gpSelector(selector);
   if (kind != TYPE_TASK_GATE && kind != TYPE_TSS_AVAILABLE && kind != TYPE_TSS16_AVAILABLE) return gpSelector(selector);
-  if (!descPresent()) return npSelector(selector);
+  // Of a TSS itself presence is checked behind its place and type, by switchTask().
+  if (kind == TYPE_TASK_GATE && !descPresent()) return npSelector(selector);
   const task = kind == TYPE_TASK_GATE ? descLow >>> 16 : selector;
   return switchTask(task, source, false, 0, 0, get64(NEXT_RIP), getRflags());
 }
@@ -128,8 +128,7 @@ function farCall(selector: i32, offset: i64, size: i32): i32 {
   if (!readDescriptor(selector, VECTOR_GP)) return ST_FAULT;
   if (!descIsSegment()) return callSystem(selector);
   if (!descIsCode()) return gpSelector(selector);
-  if (checkDirectCode(selector) != ST_NEXT || !checkOffset(offset, 0) || !setAccessed()) return ST_FAULT;
-  return callSame(selector, offset, size);
+  return checkDirectCode(selector) == ST_NEXT ? callSame(selector, offset, size) : ST_FAULT;
 }
 
 /** CS and the return address on the current stack. */
@@ -140,8 +139,10 @@ function pushReturn(size: i32): bool {
   return true;
 }
 
+/** To the code segment read last, at the same privilege level. */
 function callSame(selector: i32, offset: i64, size: i32): i32 {
-  if (!pushReturn(size)) return ST_FAULT;
+  openStack();
+  if (!hasRoom(2, size) || !checkOffset(offset, 0) || !setAccessed() || !pushReturn(size)) return ST_FAULT;
   enterCode(selector, offset, currentPrivilege());
   updateMode();
   return ST_DISPATCH;
@@ -153,7 +154,6 @@ function callSystem(selector: i32): i32 {
   if (kind != TYPE_CALL_GATE && (kind != TYPE_CALL_GATE16 || inLongMode())) return toTask(selector, kind, TASK_CALL);
   if (!descPresent()) return npSelector(selector);
   if (!readGate(selector, kind) || readGateCode(gateSelector, 0) != ST_NEXT) return ST_FAULT;
-  if (!checkOffset(gateOffset, 0) || !setAccessed()) return ST_FAULT;
   if (descIsConforming() || descDpl() == currentPrivilege()) return callSame(gateSelector, gateOffset, gateSize);
   return inLongMode() ? callInner64(descDpl()) : callInner(descDpl());
 }
@@ -170,6 +170,7 @@ function callInner(dpl: i32): i32 {
   const size = gateSize;
   const oldPointer = get64(RSP);
   openNewStack(base, limit, attr, newStackPointer, dpl, stackSelector & 0xfffc);
+  if (!hasRoom(gateParameters + 4, size) || !checkOffset(gateOffset, 0) || !setAccessed()) return ST_FAULT;
   if (!push(size, <i64>segSelector(SS)) || !push(size, oldPointer)) return ST_FAULT;
   for (let i = gateParameters - 1; i >= 0; i--) {
     const pointer = stackPointer;
@@ -190,6 +191,7 @@ function callInner(dpl: i32): i32 {
 function callInner64(dpl: i32): i32 {
   if (readInnerStack64(4 + dpl * 8, 0) != ST_NEXT) return ST_FAULT;
   openStack64(newStackPointer, dpl, 0);
+  if (!checkOffset(gateOffset, 0) || !setAccessed()) return ST_FAULT;
   if (!push(8, <i64>segSelector(SS)) || !push(8, get64(RSP))) return ST_FAULT;
   if (!push(8, <i64>segSelector(CS)) || !push(8, get64(NEXT_RIP))) return ST_FAULT;
   commitStack();
@@ -214,8 +216,9 @@ export function op_retf(rec: usize): i32 {
     commitStack();
     return enterRealCode(selector, offset);
   }
-  if (readReturnCode(selector, offset) != ST_NEXT) return ST_FAULT;
+  if (readReturnCode(selector) != ST_NEXT) return ST_FAULT;
   if ((selector & 3) == currentPrivilege()) {
+    if (!checkOffset(offset, 0) || !setAccessed()) return ST_FAULT;
     commitStack();
     enterCode(selector, offset, selector & 3);
     updateMode();
