@@ -4,7 +4,7 @@
  */
 import { HostMemory } from '@vm/kvm-run';
 import { instantiateMicrocode } from '../microcode/instantiate.ts';
-import { Driver } from '../processor/driver.ts';
+import { Driver, POLL_STEP } from '../processor/driver.ts';
 import { resetProcessor } from '../processor/reset.ts';
 import * as L from '../state/layout.ts';
 import { NMI_UNBLOCKED, SHADOW_SERVED, STEP_ARMED } from '../state/vmx-layout.ts';
@@ -76,7 +76,8 @@ export class SystemGuest {
     const microcode = instantiateMicrocode(memory, this.area, { readClock: () => 0, cpuTrace: () => undefined });
     this.#exports = microcode.exports;
     const deliver = (): number => (this.delivering ? Number(microcode.exports['deliver']!()) : L.ST_SHUTDOWN);
-    this.driver = new Driver(memory, this.area, { ...microcode, exports: { ...microcode.exports, deliver } },
+    const pollEvents = (): number => Number(microcode.exports['pollEvents']!()) || POLL_STEP;
+    this.driver = new Driver(memory, this.area, { ...microcode, exports: { ...microcode.exports, deliver, pollEvents } },
       { budget: (longest) => longest, halted: () => false }, 4 << 20, null);
     memory.onCodeWrite((address, length) => this.driver.codeWritten(address, length));
   }
