@@ -4,7 +4,7 @@ import { gate } from '../testing/microcode-bench.ts';
 import { outcome, type Row, runRow } from '../testing/outcome.ts';
 import { type Setup, SystemGuest } from '../testing/system-guest.ts';
 import {
-  BIG, CODE_READ, CONFORMING, DATA, DPL, EXECUTE_ONLY, EXPAND_DOWN, GDT, LDT, OWN, PAGES, READ_ONLY, READ_WRITE, segment, system, TSS, TSS_SELECTOR,
+  CODE_READ, CONFORMING, DATA, DPL, EXECUTE_ONLY, EXPAND_DOWN, GDT, LDT, OWN, PAGES, READ_ONLY, READ_WRITE, segment, system, TSS_SELECTOR,
 } from '../testing/system-tables.ts';
 
 const guest = new SystemGuest();

@@ -19,6 +19,9 @@ export interface Setup {
   /** Bits of RFLAGS besides bit 1 and VM. */
   readonly flags?: number;
   readonly cr4?: number;
+  readonly dr7?: number;
+  /** Interruptibility: 1 by STI, 2 by MOV SS, 8 by NMI. */
+  readonly blocking?: number;
   /** Legacy paging: linear page 0 is LOW_PAGE, all others are themselves. Long mode always pages. */
   readonly paging?: boolean;
   readonly regs?: Readonly<Record<string, number | bigint>>;
@@ -40,7 +43,8 @@ export interface Setup {
 
 export const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const;
 export const REGISTERS = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const;
-const VECTORS: Readonly<Record<number, string>> = {
+/** Names of exceptions by vector. */
+export const VECTORS: Readonly<Record<number, string>> = {
   0: '#DE', 1: '#DB', 3: '#BP', 4: '#OF', 5: '#BR', 6: '#UD', 7: '#NM', 8: '#DF', 10: '#TS', 11: '#NP', 12: '#SS', 13: '#GP', 14: '#PF', 17: '#AC',
 };
 const UNUSABLE = 0x1_0000;
@@ -62,8 +66,6 @@ export class SystemGuest {
   readonly area: number;
   readonly driver: Driver;
   readonly #exports: Readonly<Record<string, (...args: (number | bigint)[]) => number | bigint>>;
-  /** Events are delivered as the processor does, instead of ending step(). */
-  delivering = false;
 
   constructor() {
     const { memory } = this;
@@ -75,7 +77,8 @@ export class SystemGuest {
     resetProcessor(memory, this.area, { id: 0, tscKhz: 1000, deterministic: true, seed: [1, 1] });
     const microcode = instantiateMicrocode(memory, this.area, { readClock: () => 0, cpuTrace: () => undefined });
     this.#exports = microcode.exports;
-    const deliver = (): number => (this.delivering ? Number(microcode.exports['deliver']!()) : L.ST_SHUTDOWN);
+    // An event ends step(); each slice is one instruction.
+    const deliver = (): number => L.ST_SHUTDOWN;
     const pollEvents = (): number => Number(microcode.exports['pollEvents']!()) || POLL_STEP;
     this.driver = new Driver(memory, this.area, { ...microcode, exports: { ...microcode.exports, deliver, pollEvents } },
       { budget: (longest) => longest, halted: () => false }, 4 << 20, null);
@@ -111,11 +114,11 @@ export class SystemGuest {
     const mode = setup.mode ?? 'protected32';
     const cpl = mode === 'v86' ? 3 : (setup.cpl ?? 0);
     this.memory.fill(T.IDT, T.END - T.IDT, 0);
-    this.delivering = false;
-    for (const offset of [L.INTERRUPTIBILITY, L.ACTIVITY, L.REQUESTS, SHADOW_SERVED, STEP_ARMED, NMI_UNBLOCKED, L.IDT_VECTORING_INFO, L.STI_SHADOW]) this.set32(offset, 0);
+    for (const offset of [L.ACTIVITY, L.REQUESTS, SHADOW_SERVED, STEP_ARMED, NMI_UNBLOCKED, L.IDT_VECTORING_INFO, L.STI_SHADOW]) this.set32(offset, 0);
     for (const offset of [L.PENDING_DEBUG, L.EVENT_DR6, L.CR2]) this.set(offset, 0);
     this.set(L.DR6, 0xffff_0ff0n);
-    this.set(L.DR7, 0x400n);
+    this.set(L.DR7, setup.dr7 ?? 0x400);
+    this.set32(L.INTERRUPTIBILITY, setup.blocking ?? 0);
     this.call('clearPending');
     this.#tables(setup, mode === 'compatibility' || mode === 'long');
     this.#control(setup, mode);
@@ -139,6 +142,7 @@ export class SystemGuest {
       view.setBigUint64(T.IDT + Number(vector) * (longMode ? 16 : 8), low, true);
       if (longMode) view.setBigUint64(T.IDT + Number(vector) * 16 + 8, high, true);
     }
+    if (longMode) view.setBigUint64(T.TSS + 0x1c + 7 * 8, BigInt(T.INNER_STACK + 0x7000), true);
     for (let level = 0; level < 3; level++) {
       if (longMode) view.setBigUint64(T.TSS + 4 + level * 8, BigInt(T.INNER_STACK + level * 0x1000), true);
       else {
