@@ -75,6 +75,13 @@ static int same(const char *a, const char *b)
 	return *a == *b;
 }
 
+static u32 number(const char *s)
+{
+	u32 n = 0;
+	while (*s >= '0' && *s <= '9') n = n * 10 + (u32)(*s++ - '0');
+	return n;
+}
+
 static void print(const char *s) { call3(SYS_write, 1, (long)s, (long)length(s)); }
 
 static void printHex(u32 value)

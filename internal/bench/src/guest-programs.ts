@@ -5,15 +5,26 @@ import { VM } from './vm-process.ts';
 
 export type Arch = 'amd64' | 'i386';
 
-export const PROGRAMS: readonly string[] = [
-  'integers', 'sieve', 'hash', 'compress', 'chase', 'matrix', 'machine', 'nbody-sse2', 'nbody-x87', 'copy', 'strings', 'recursion',
-  'indirect', 'syscalls', 'forks', 'faults', 'pipes',
-];
+interface Repeats {
+  readonly amd64: number;
+  readonly i386: number;
+}
+const same = (times: number): Repeats => ({ amd64: times, i386: times });
 
-/** The names in an option's value; throws on one that is no program. */
-export function programNames(option: string, value: string): string[] {
+/** How often each does its work so that QEMU's translator takes two to five seconds; i386 code does its floating point on x87. */
+const REPEATS: ReadonlyMap<string, Repeats> = new Map([
+  ['integers', same(30)], ['sieve', same(25)], ['hash', same(8)], ['compress', same(30)], ['chase', { amd64: 6, i386: 9 }],
+  ['matrix', { amd64: 7, i386: 2 }], ['machine', same(6)], ['nbody-sse2', same(7)], ['nbody-x87', { amd64: 3, i386: 1 }], ['copy', same(3)],
+  ['copy-sse2', same(7)], ['strings', same(60)], ['recursion', same(28)], ['indirect', same(9)], ['syscalls', { amd64: 18, i386: 9 }],
+  ['forks', same(7)], ['faults', same(36)], ['pipes', same(5)],
+]);
+
+export const PROGRAMS: readonly string[] = [...REPEATS.keys()];
+
+/** The names in an option's value; throws on one that is not known. */
+export function programNames(option: string, value: string, known: readonly string[] = PROGRAMS): string[] {
   const names = value.split(',');
-  for (const name of names) if (!PROGRAMS.includes(name)) throw new Error(`${option} ${name}: the programs are ${PROGRAMS.join(', ')}`);
+  for (const name of names) if (!known.includes(name)) throw new Error(`${option} ${name}: the programs are ${known.join(', ')}`);
   return names;
 }
 
@@ -21,14 +32,25 @@ export function initrdOfPrograms(arch: Arch): string {
   return fileURLToPath(new URL(`../programs/programs-${arch}.img`, import.meta.url));
 }
 
-/** The kernel's command line with which it runs the programs one after the other. */
-export function appendFor(names: readonly string[]): string {
-  return `console=ttyS0 quiet panic=-1 rdinit=/programs -- ${names.join(' ')}`;
+/** The program with the number of times that it does its work in a full measurement. */
+export function repeated(name: string, arch: Arch): string {
+  return `${name}:${REPEATS.get(name)![arch]}`;
 }
 
-export function fetchKernel(arch: Arch): string {
+/** The kernel's command line with which it runs the programs one after the other. */
+export function appendFor(programs: readonly string[]): string {
+  return `console=ttyS0 quiet panic=-1 rdinit=/programs -- ${programs.join(' ')}`;
+}
+
+export interface Images {
+  readonly kernel: string;
+  /** BusyBox with a shell. */
+  readonly initrd: string;
+}
+
+export function fetchImages(arch: Arch): Images {
   const printed = execFileSync(process.execPath, [VM, 'fetch', '--arch', arch, '--json'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
-  return (JSON.parse(printed) as { kernel: string }).kernel;
+  return JSON.parse(printed) as Images;
 }
 
 export interface Marks {

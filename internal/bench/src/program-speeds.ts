@@ -1,7 +1,7 @@
 /** Guest instructions a second in the programs of ../programs: they run in Linux in this process, and the machine counts. */
 import { readFile } from 'node:fs/promises';
 import { createVm, type VmOptions } from '@vm/stack';
-import { appendFor, fetchKernel, initrdOfPrograms, ProgramLines } from './guest-programs.ts';
+import { appendFor, fetchImages, initrdOfPrograms, ProgramLines } from './guest-programs.ts';
 
 export interface ProgramSpeed {
   readonly name: string;
@@ -26,7 +26,7 @@ export async function programSpeeds(names: readonly string[], options: Pick<VmOp
     },
   });
   const decoder = new TextDecoder();
-  const [kernel, initrd] = await Promise.all([readFile(fetchKernel('amd64')), readFile(initrdOfPrograms('amd64'))]);
+  const [kernel, initrd] = await Promise.all([readFile(fetchImages('amd64').kernel), readFile(initrdOfPrograms('amd64'))]);
   const vm = await createVm({
     kernel, initrd, memory: 512, noReboot: true, append: appendFor(names), ...options, console: (bytes) => lines.print(decoder.decode(bytes.slice())),
   });

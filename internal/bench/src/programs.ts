@@ -1,92 +1,115 @@
 /**
- * The guest programs of ../programs in Linux, here and in qemu-system-x86_64 without KVM, in turns: seconds of each between the
- * lines that it prints when it begins and ends, medians, ratios and their geometric mean.
- *
- *   pnpm bench [--runs N] [--arch amd64|i386] [--only NAME,...] [--json]
+ * The guest programs of ../programs in Linux, and the boot to the prompt: here, in v86 (i386) and in qemu-system-x86_64 without
+ * KVM, in turns, with the same kernel, initial RAM disk, memory and command line. Medians, ratios, geometric means; or,
+ * with --against, this working tree beside another revision of it.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { appendFor, fetchKernel, initrdOfPrograms, ProgramLines, programNames, PROGRAMS } from './guest-programs.ts';
-import { VM } from './vm-process.ts';
-import { figure, median } from './report.ts';
+import { buildRevision, formatRegressions, regressions } from './against.ts';
+import { compare, formatComparison, meanSpeedOver } from './comparison.ts';
+import { type Arch, appendFor, fetchImages, initrdOfPrograms, programNames, PROGRAMS, repeated } from './guest-programs.ts';
+import { ours, type Peer, peersFor } from './peers/peers.ts';
+import { plotComparison } from './plot.ts';
+import { CLOCKS, type ClockName, type Measured, type Measurements, timeBoot, timePrograms } from './timing.ts';
 
-const TIMEOUT = 600_000;
+const BOOT = 'boot';
+const BOOT_APPEND = 'console=ttyS0';
+const ROWS = [...PROGRAMS, BOOT];
+const HELP = `pnpm bench [options]
+  --arch amd64|i386   the guest's architecture (amd64); v86 runs i386 alone
+  --runs N            rounds in which each machine has its turn (3)
+  --quick             one round, each program once: a look, no measurement
+  --only NAME,...     of ${ROWS.join(', ')}
+  --clock wall|cpu    time that passes, or time that the machine's process computes (wall)
+  --plot FILE         also draw the ratios, as SVG
+  --against REV       compare with that revision of this repository instead of with other machines
+  --slowdown PERCENT  with --against: end with status 1 when a program is slower by more (10)
+  --json              also print one JSON object, as the last line`;
 
 const { values: options } = parseArgs({
   options: {
-    runs: { type: 'string', default: '3' }, arch: { type: 'string', default: 'amd64' }, only: { type: 'string', default: PROGRAMS.join(',') },
-    json: { type: 'boolean', default: false },
+    arch: { type: 'string', default: 'amd64' }, runs: { type: 'string' }, quick: { type: 'boolean', default: false },
+    only: { type: 'string', default: ROWS.join(',') }, clock: { type: 'string', default: 'wall' }, plot: { type: 'string' },
+    against: { type: 'string' }, slowdown: { type: 'string', default: '10' }, json: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 });
-const arch = options.arch;
-if (arch !== 'amd64' && arch !== 'i386') throw new Error(`--arch ${arch}: give amd64 or i386`);
-const names = programNames('--only', options.only);
 
-interface Measured {
-  readonly seconds: number;
-  readonly checksum: string;
-}
-
-/** Boots a machine in which the programs run one after the other; times by name. */
-function measure(program: string, args: readonly string[]): Promise<Map<string, Measured>> {
-  return new Promise((done, fail) => {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    const began = new Map<string, number>();
-    const measured = new Map<string, Measured>();
-    const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT);
-    const lines = new ProgramLines({
-      begins: (name) => void began.set(name, performance.now()),
-      gives: (name, checksum) => {
-        measured.set(name, { seconds: (performance.now() - began.get(name)!) / 1000, checksum });
-        if (measured.size === names.length) child.kill('SIGKILL');
-      },
-    });
-    let complaints = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => lines.print(text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints = (complaints + text).slice(-1500)));
-    child.on('error', fail);
-    child.on('close', () => {
-      clearTimeout(timer);
-      if (measured.size === names.length) done(measured);
-      else fail(new Error(`${program} ended before its programs; its last words:\n${lines.last}${complaints}`));
-    });
+if (options.help) console.log(HELP);
+else
+  await main().catch((error: Error) => {
+    say(`bench: ${error.message}`);
+    process.exitCode = 2;
   });
-}
 
-function hasQemu(): boolean {
-  try {
-    execFileSync('qemu-system-x86_64', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
+async function main(): Promise<void> {
+  const arch = oneOf<Arch>('--arch', options.arch, ['amd64', 'i386']);
+  const clock = oneOf<ClockName>('--clock', options.clock, CLOCKS);
+  if (clock === 'cpu' && process.platform !== 'linux') throw new Error('--clock cpu: the time of processes is taken from /proc, which this system has not');
+  const names = programNames('--only', options.only, ROWS);
+  const runs = above('--runs', options.runs ?? (options.quick ? '1' : '3'), 1);
+  const slowdown = above('--slowdown', options.slowdown, 0);
+  const measure = measurer(arch, clock, names);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+  if (options.against !== undefined) {
+    const base = ours(buildRevision(options.against, say));
+    const rounds = await inTurns(runs, [{ ...base, title: options.against }, ours()], measure);
+    const rows = regressions(names, rounds[0]!, rounds[1]!, slowdown);
+    console.log(formatRegressions(options.against, rows, slowdown));
+    if (options.json) console.log(JSON.stringify({ against: options.against, arch, clock, slowdown, rows }));
+    process.exitCode = rows.some(({ slower }) => slower) ? 1 : 0;
+    return;
   }
+  const peers = peersFor(arch, say);
+  const rounds = await inTurns(runs, peers, measure);
+  const rows = compare(names, new Map(peers.map(({ name }, i) => [name, rounds[i]!])));
+  console.log(formatComparison(rows));
+  if (options.plot !== undefined) writeFileSync(options.plot, plotComparison(`Guest programs, ${arch}`, rows));
+  if (options.json)
+    console.log(JSON.stringify({ arch, clock, runs, geomean_v86: meanSpeedOver(rows, 'v86'), geomean_qemu: meanSpeedOver(rows, 'qemu'), rows }));
 }
 
-const initrd = initrdOfPrograms(arch);
-const append = appendFor(names);
-const image = fetchKernel(arch);
-const ours: Map<string, Measured>[] = [];
-const qemu: Map<string, Measured>[] = [];
-const peer = hasQemu();
-if (!peer) console.error('qemu-system-x86_64 is not installed: no ratios (apt-get install qemu-system-x86)');
-for (let run = 0; run < Number(options.runs); run++) {
-  ours.push(await measure(process.execPath, [VM, 'run', '--no-reboot', '--memory', '512', '--kernel', image, '--initrd', initrd, '--append', append]));
-  if (peer) qemu.push(await measure('qemu-system-x86_64', ['-nographic', '-no-reboot', '-m', '512', '-kernel', image, '-initrd', initrd, '-append', append]));
-}
-report(ours, qemu);
+type Measure = (peer: Peer) => Promise<Measurements>;
 
-function report(ours: readonly Map<string, Measured>[], qemu: readonly Map<string, Measured>[]): void {
-  const rows = names.map((name) => {
-    const checksums = new Set([...ours, ...qemu].map((run) => run.get(name)!.checksum));
-    if (checksums.size > 1) throw new Error(`${name}: results differ: ${[...checksums].join(', ')}`);
-    const seconds = (runs: readonly Map<string, Measured>[]): number => median(runs.map((run) => run.get(name)!.seconds));
-    return { name, ours_s: seconds(ours), qemu_s: qemu.length > 0 ? seconds(qemu) : null };
-  });
-  const ratios = rows.flatMap(({ ours_s: mine, qemu_s: theirs }) => (theirs === null ? [] : [theirs / mine]));
-  const mean = ratios.length > 0 ? Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length) : null;
-  console.log(`${'program'.padEnd(12)}${'ours s'.padStart(10)}${'QEMU s'.padStart(10)}${'speed'.padStart(8)}`);
-  for (const { name, ours_s: mine, qemu_s: theirs } of rows)
-    console.log(`${name.padEnd(12)}${figure(mine).padStart(10)}${(theirs === null ? '-' : figure(theirs)).padStart(10)}${(theirs === null ? '-' : (theirs / mine).toFixed(2)).padStart(8)}`);
-  console.log(`geometric mean of our speed over QEMU's: ${mean === null ? '-' : mean.toFixed(2)}`);
-  if (options.json) console.log(JSON.stringify({ geomean_qemu: mean, rows }));
+/** Runs all programs on a machine, and boots it. */
+function measurer(arch: Arch, clock: ClockName, names: readonly string[]): Measure {
+  const images = fetchImages(arch);
+  const programs = names.filter((name) => name !== BOOT);
+  const append = appendFor(options.quick ? programs : programs.map((name) => repeated(name, arch)));
+  return async (peer) => {
+    const measured = new Map<string, Measured>();
+    if (programs.length > 0) {
+      const command = peer.command({ kernel: images.kernel, initrd: initrdOfPrograms(arch), append });
+      for (const [name, result] of await timePrograms(command, programs, clock)) measured.set(name, result);
+    }
+    if (names.includes(BOOT))
+      measured.set(BOOT, { seconds: await timeBoot(peer.command({ ...images, append: BOOT_APPEND }), clock), checksum: '' });
+    return measured;
+  };
+}
+
+/** The rounds of each machine; all have their turn in each round, so that what else the computer does meets all alike. */
+async function inTurns(runs: number, peers: readonly Peer[], measure: Measure): Promise<Measurements[][]> {
+  const rounds = peers.map((): Measurements[] => []);
+  for (let run = 0; run < runs; run++)
+    for (const [i, peer] of peers.entries()) {
+      say(`round ${run + 1} of ${runs}: ${peer.title}`);
+      rounds[i]!.push(await measure(peer));
+    }
+  return rounds;
+}
+
+function oneOf<T extends string>(option: string, value: string, known: readonly string[]): T {
+  if (!known.includes(value)) throw new Error(`${option} ${value}: give ${known.join(' or ')}`);
+  return value as T;
+}
+
+function above(option: string, value: string, least: number): number {
+  const number = Number(value);
+  if (!(number >= least) || value.trim() === '' || number === Infinity) throw new Error(`${option} ${value}: give a number from ${least}`);
+  return number;
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
