@@ -92,7 +92,7 @@ export function division(): void {
 }
 
 /** The bits below the quotient as far as rounding needs them: half, and whether anything else is left. */
-function remainderBits(remainder: u64, divisor: u64): u64 {
+export function remainderBits(remainder: u64, divisor: u64): u64 {
   if (remainder == 0) return 0;
   const complement = divisor - remainder;
   if (remainder == complement) return INTEGER_BIT;
@@ -125,11 +125,11 @@ export function squareRoot(): void {
 export function integerRoot(high: u64, lowWord: u64): u64 {
   const guess = Math.sqrt(<f64>high) * 4294967296.0;
   let root: u64 = guess >= 18446744073709549568.0 ? <u64>-1 : <u64>guess;
-  if (root > high) {
-    // One Newton step: the guess is good to 52 bits, so this is good to within a few units.
-    const quotient = divide(high, lowWord, root);
-    root = (root >> 1) + (quotient >> 1) + (root & quotient & 1);
-  }
+  // Newton's step: the guess is good to 52 bits, so this is good to within a unit or two.
+  const square = multiply(root, root);
+  const left = lowWord - low;
+  const leftHigh = high - square - u64(lowWord < low);
+  root += <i64>((<f64><i64>leftHigh * 18446744073709551616.0 + <f64>left) / (guess * 2.0));
   for (;;) {
     const top = multiply(root, root);
     if (!less(high, lowWord, top, low)) break;

@@ -16,7 +16,7 @@ const EQUAL = C3;
 const UNORDERED = C0 | C2 | C3;
 
 /** A against B as condition codes; quiet NaNs are invalid unless `quiet`. */
-function compare(quiet: bool): i32 {
+export function compare(quiet: bool): i32 {
   if (aClass >= QNAN || bClass >= QNAN) {
     if (!quiet || aClass >= SNAN || bClass >= SNAN) signal(IE);
     return UNORDERED;

@@ -1,16 +1,12 @@
 /** The x87 instructions of two operands: FADD, FSUB, FMUL, FDIV in all their forms, and FSQRT. */
+import {
+  X87_ADD as ADD, X87_DIV as DIV, X87_DIVR as DIVR, X87_MUL as MUL, X87_SUB as SUB, X87_SUBR as SUBR,
+} from "../../src/state/float-operation";
 import { ST_FAULT, ST_NEXT } from "../../src/state/layout";
 import { ea, fault, readN } from "../mmu";
 import { addition, division, multiplication, squareRoot, subtraction } from "./arithmetic";
 import { doubleToB, exchange, integerToB, loadA, loadB, singleToB } from "./operand";
 import { begin, first, isEmpty, operandSize, pop, second, settle, st, underflow, writeResult } from "./stack";
-
-const ADD = 0;
-const MUL = 1;
-const SUB = 2;
-const SUBR = 3;
-const DIV = 4;
-const DIVR = 5;
 
 /** Operand B from a real in memory; false: fault. */
 export function readReal(rec: usize): bool {
@@ -36,7 +32,8 @@ export function readInteger(rec: usize): bool {
   return true;
 }
 
-function compute(kind: i32): void {
+/** A op B, into the result. */
+export function compute(kind: i32): void {
   if (kind == ADD) return addition();
   if (kind == MUL) return multiplication();
   if (kind == SUBR || kind == DIVR) exchange();

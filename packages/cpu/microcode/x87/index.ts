@@ -24,3 +24,7 @@ export {
 } from "./stack";
 export { op_f2xm1, op_fpatan, op_fyl2x, op_fyl2xp1 } from "./transcendental";
 export { op_fcos, op_fptan, op_fsin, op_fsincos } from "./trigonometry";
+export {
+  x87Add, x87Compare, x87CompareDouble, x87CompareSingle, x87Div, x87FromDouble, x87FromInteger, x87FromSingle, x87Mul, x87Round, x87Sqrt,
+  x87Sub, x87ToDouble, x87ToInteger, x87ToSingle, x87WithDouble, x87WithSingle,
+} from "./value";

@@ -40,8 +40,12 @@ export function classify(signExponent: i32, significand: u64): i32 {
 
 /** Operand B from a register. */
 export function loadB(address: usize): void {
-  const signExponent = <i32>load<u16>(address, 8);
-  bSignificand = load<u64>(address);
+  takeB(<i32>load<u16>(address, 8), load<u64>(address));
+}
+
+/** Operand B from a register's contents. */
+export function takeB(signExponent: i32, significand: u64): void {
+  bSignificand = significand;
   bSign = signExponent >> 15;
   bExponent = signExponent & 0x7fff;
   bClass = classify(signExponent, bSignificand);
@@ -50,8 +54,12 @@ export function loadB(address: usize): void {
 
 /** Operand A from a register. */
 export function loadA(address: usize): void {
-  const signExponent = <i32>load<u16>(address, 8);
-  aSignificand = load<u64>(address);
+  takeA(<i32>load<u16>(address, 8), load<u64>(address));
+}
+
+/** Operand A from a register's contents. */
+export function takeA(signExponent: i32, significand: u64): void {
+  aSignificand = significand;
   aSign = signExponent >> 15;
   aExponent = signExponent & 0x7fff;
   aClass = classify(signExponent, aSignificand);

@@ -180,7 +180,7 @@ function setExponent(): void {
 }
 
 /** B rounded to an integer. */
-function roundIntegral(): void {
+export function roundIntegral(): void {
   if (propagateB()) return;
   if (bClass == ZERO) return setZero(bSign);
   if (bClass == INFINITY) return setInfinity(bSign);

@@ -102,7 +102,7 @@ export function op_fldz(rec: usize): i32 {
 // ---- stores
 
 /** Rounds B to a real of 4 or 8 bytes; returns its encoding. */
-function narrow(size: i32): u64 {
+export function narrow(size: i32): u64 {
   const isDouble = size == 8;
   const fractionBits = isDouble ? 52 : 23;
   const greatest = isDouble ? 0x7fe : 0xfe;
@@ -197,7 +197,7 @@ export function op_fstpnce(rec: usize): i32 {
 }
 
 /** B as a signed integer of `size` bytes; the integer indefinite when it does not fit. */
-function toInteger(size: i32, mode: i32): i64 {
+export function toInteger(size: i32, mode: i32): i64 {
   const bits = size << 3;
   const indefinite = <i64>-1 << (bits - 1);
   if (bClass == ZERO) return 0;

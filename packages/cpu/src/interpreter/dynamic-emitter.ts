@@ -5,7 +5,8 @@
  * function of its own that the big one calls through a table; the differences are in `Surroundings`.
  */
 import { Emitter } from '../semantics/emitter.ts';
-import { CURRENT_RECORD, TLB_ENTRIES, TLB_READ, TLB_SET, TLB_WRITE } from '../state/layout.ts';
+import { MemoryStack, type X87Stack } from '../semantics/x87/stack.ts';
+import { CURRENT_RECORD, RIP, TLB_ENTRIES, TLB_READ, TLB_SET, TLB_WRITE } from '../state/layout.ts';
 import {
   REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_LENGTH, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_SCALE, REC_SEG,
 } from '../state/record.ts';
@@ -19,6 +20,8 @@ export interface MicrocodeImports {
   readonly writeCommit: number;
   /** Others by name. */
   readonly named: ReadonlyMap<string, number>;
+  /** Those that execute a record, by name. */
+  readonly handlers: ReadonlyMap<string, number>;
 }
 
 /** What depends on where the handler's code stands. */
@@ -41,6 +44,7 @@ export class DynamicEmitter extends Emitter {
   readonly #cpu: Value;
   readonly #imports: MicrocodeImports;
   surroundings: Surroundings | undefined;
+  readonly x87: X87Stack = new MemoryStack(this);
 
   constructor(params: readonly op.ValueType[], cpu: (f: DynamicEmitter) => Value, record: (f: DynamicEmitter) => Value, imports: MicrocodeImports) {
     super(params);
@@ -136,6 +140,26 @@ export class DynamicEmitter extends Emitter {
     const { host, slow } = this.translateWrite(linear, size);
     this.storeSized(host, 0, size, value);
     this.commit(slow);
+  }
+
+  /** In a handler that is a function of its own. */
+  leaveToMicrocode(condition: Value): void {
+    const name = `op_${this.form.mnemonic}`;
+    const index = this.#imports.handlers.get(name);
+    if (index === undefined) throw new Error(`the microcode has no ${name}`);
+    this.if(condition, () => this.return(this.call(index, op.I32, this.record)));
+  }
+
+  stackRegister(operand: number): Value {
+    return this.registerPointer(operand);
+  }
+
+  currentRip(): Value {
+    return this.loadI64(this.cpu, RIP);
+  }
+
+  dataPointer(linear: Value): Value {
+    return this.sub(linear, this.loadI64(this.loadI32(this.record, REC_SEG), 0));
   }
 
   mulHighU(x: Value, y: Value): Value {

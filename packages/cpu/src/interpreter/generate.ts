@@ -48,6 +48,23 @@ const NAMED: Readonly<Record<string, readonly [readonly op.ValueType[], op.Value
   divide128S: [[op.I64], op.I32],
   profileTarget: [[op.I32, op.I32], null],
   computeFloat: [[op.I32, op.I32, op.I32], op.I32],
+  x87Add: [[op.V128, op.V128], op.V128],
+  x87Sub: [[op.V128, op.V128], op.V128],
+  x87Mul: [[op.V128, op.V128], op.V128],
+  x87Div: [[op.V128, op.V128], op.V128],
+  x87Sqrt: [[op.V128], op.V128],
+  x87Round: [[op.V128], op.V128],
+  x87WithSingle: [[op.V128, op.I32, op.I32], op.V128],
+  x87WithDouble: [[op.V128, op.I64, op.I32], op.V128],
+  x87Compare: [[op.V128, op.V128, op.I32], op.I32],
+  x87CompareSingle: [[op.V128, op.I32], op.I32],
+  x87CompareDouble: [[op.V128, op.I64], op.I32],
+  x87FromSingle: [[op.I32], op.V128],
+  x87FromDouble: [[op.I64], op.V128],
+  x87FromInteger: [[op.I64], op.V128],
+  x87ToSingle: [[op.V128], op.I32],
+  x87ToDouble: [[op.V128], op.I64],
+  x87ToInteger: [[op.V128, op.I32, op.I32], op.I64],
 };
 
 /** The module's bytes and where each handler ended up. */
@@ -69,6 +86,7 @@ export function generateInterpreter(handlers: readonly Handler[], extraMicrocode
   const regions = { table: module.importTable('env', 'regions'), type: module.type({ params: [], results: [op.I32] }) };
   const imports: MicrocodeImports = {
     readMiss: named.get('readMiss')!, writeMiss: named.get('writeMiss')!, writeCommit: named.get('writeCommit')!, named,
+    handlers: microcodeIndex,
   };
 
   const inline = handlers.filter((h) => h.inline);

@@ -21,8 +21,9 @@ export const FIRST_INSTRUCTION_HANDLER = 8;
 export interface Handler {
   readonly key: string;
   readonly shape: FormShape;
-  /** Null: `microcode` names the function. */
+  /** Null: all is left to the microcode. */
   readonly semantics: Semantics | null;
+  /** The microcode function that executes the instruction, or what its semantics leave to it. */
   readonly microcode: string | null;
   readonly inline: boolean;
 }
@@ -99,7 +100,7 @@ export function handlerFor(
   const key = handlerKey(name, operands, operandSize, long);
   const shape: FormShape = { mnemonic: name, operands, operandSize, long };
   const semantics = SEMANTICS.get(name) ?? null;
-  if (semantics) return { key, shape, semantics, microcode: null, inline: isInline(name, shape) };
   const microcodeName = microcode(name);
+  if (semantics) return { key, shape, semantics, microcode: microcodeName, inline: isInline(name, shape) };
   return microcodeName === null ? null : { key: name, shape, semantics: null, microcode: microcodeName, inline: false };
 }

@@ -6,12 +6,14 @@
 import { type Instruction, OP_REG, type Operand, RC_GPR, RC_GPR_HIGH, RC_MMX, RC_VEC } from '../decode/instruction.ts';
 import { wantsSumOnly } from '../interpreter/mnemonic-traits.ts';
 import { Emitter, type FormShape, type Modified } from '../semantics/emitter.ts';
+import { MemoryStack, type X87Stack } from '../semantics/x87/stack.ts';
 import {
   AVX_BLOCKED, FLAG_CF, FPR, GPR, SEG, SEG_BASE, SEG_SIZE, SSE_BLOCKED, TLB_ENTRIES, TLB_READ, TLB_WRITE, X87_BLOCKED, XMM, XMM_SIZE,
 } from '../state/layout.ts';
 import type { Value } from '../wasm/function-builder.ts';
 import * as op from '../wasm/opcodes.ts';
 import { FlagLocals, type FlagKind, type PendingFlags } from './lazy-flags.ts';
+import { X87Locals } from './x87-locals.ts';
 
 const FS = 4;
 const RIP_BASE = 16;
@@ -49,6 +51,9 @@ export class ConstantEmitter extends Emitter {
   readonly blocked: Set<BlockedWord> = new Set();
   /** Segments through which legacy code addresses memory; taken for flat, FS and GS but for their base. */
   readonly segments: Set<number> = new Set();
+  /** The x87 stack in locals, in regions that want it so. */
+  readonly x87Locals: X87Locals | null;
+  readonly x87: X87Stack;
   pending: PendingFlags | null = null;
   /** The current instruction may be executed many times before the region is left. */
   inLoop = true;
@@ -62,7 +67,7 @@ export class ConstantEmitter extends Emitter {
   #homes = 0;
 
   /** `tlbSet`: host address of the TLB set that is in force when the region runs. */
-  constructor(area: number, tlbSet: number, context: RegionContext) {
+  constructor(area: number, tlbSet: number, x87InLocals: boolean, context: RegionContext) {
     super([]);
     this.#area = area;
     this.#tlbSet = tlbSet;
@@ -71,6 +76,8 @@ export class ConstantEmitter extends Emitter {
     this.#gprs = Array.from({ length: GPRS }, () => this.permanentLocal(op.I64));
     this.pageRip = this.permanentLocal(op.I64);
     this.flags = new FlagLocals(this);
+    this.x87Locals = x87InLocals ? new X87Locals(this) : null;
+    this.x87 = this.x87Locals ?? new MemoryStack(this);
   }
 
   // ---- instructions
@@ -209,6 +216,17 @@ export class ConstantEmitter extends Emitter {
 
   // ---- addresses
 
+  stackRegister(n: number): Value {
+    return this.i32(this.#operand(n).reg);
+  }
+
+  /** As the interpreter: without FS and GS where the address is computed with the instruction. */
+  dataPointer(linear: Value): Value {
+    const { mode, addressSize, memSegment } = this.#ins;
+    if (mode !== 64 || addressSize !== 8 || memSegment < FS) return linear;
+    return this.sub(linear, this.segmentBase(memSegment));
+  }
+
   address(): Value {
     const ins = this.#ins;
     const sumOnly = wantsSumOnly(ins);
@@ -254,6 +272,10 @@ export class ConstantEmitter extends Emitter {
     return this.rip(this.#next);
   }
 
+  currentRip(): Value {
+    return this.rip(this.#next - this.#ins.length);
+  }
+
   relativeTarget(): Value {
     return this.rip(this.#next + this.#ins.immLo);
   }
@@ -275,7 +297,12 @@ export class ConstantEmitter extends Emitter {
     this.leaveWithFault(condition);
   }
 
+  leaveToMicrocode(condition: Value): void {
+    this.leaveWithFault(condition);
+  }
+
   override requireSse(): void { this.blocked.add(SSE_BLOCKED); }
+  /** Stands for all of x87Special(). */
   override requireX87(): void { this.blocked.add(X87_BLOCKED); }
   override requireAvx(): void { this.blocked.add(AVX_BLOCKED); }
 

@@ -12,9 +12,10 @@
  *   end exit
  *   registers, BUDGET and RIP to the area; on to the next region, or back to the interpreter
  */
+import { MNEMONICS } from '../decode/table/index.ts';
 import {
   BUDGET, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE,
-  ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET,
+  ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, X87_BLOCKED,
 } from '../state/layout.ts';
 import { REC_P3 } from '../state/record.ts';
 import type { Label, Value } from '../wasm/function-builder.ts';
@@ -27,6 +28,7 @@ import { FLAG_KINDS, type PendingFlags } from './lazy-flags.ts';
 import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 import type { Shape } from './structure.ts';
 import { targetHash } from './target-hash.ts';
+import { stackEffect, x87Depths, x87Place } from './x87-depth.ts';
 
 export interface RegionSource {
   readonly area: number;
@@ -65,7 +67,15 @@ const REGION_TYPE = { params: [], results: [op.I32] } as const;
 const REGION_CALLEE = { table: 0, type: 0 } as const;
 /** Up to so many targets are compared one after the other. */
 const FEW_TARGETS = 3;
-const ALL_REGISTERS = 0xffff;
+/** Registers that live in locals: sets of general registers and of x87 slots. */
+interface Registers {
+  readonly used: number;
+  readonly written: number;
+  readonly x87Used: number;
+  readonly x87Written: number;
+}
+
+const EVERYTHING: Registers = { used: 0xffff, written: 0xffff, x87Used: 0xff, x87Written: 0xff };
 /** Access rights as in the VMCS: unusable, S, code, expand-down, writable. */
 const RIGHTS_MASK = 0x1_001e;
 const WRITABLE_DATA = 0x12;
@@ -79,10 +89,10 @@ function exitOf(flags: PendingFlags | null): number {
 
 export function compileRegion(source: RegionSource): CompiledRegion {
   // The first pass finds out which registers the region uses, for calls in the middle of it to save.
-  const first = new RegionFunction(source, ALL_REGISTERS, ALL_REGISTERS);
+  const first = new RegionFunction(source, EVERYTHING);
   const body = first.build();
   const calls = source.shape.order.some((block) => block.instructions.some((i) => !i.handler.semantics));
-  const second = calls ? new RegionFunction(source, first.used, first.written) : first;
+  const second = calls ? new RegionFunction(source, first.registers) : first;
   return assemble(second, calls ? second.build() : body);
 }
 
@@ -110,8 +120,11 @@ class RegionFunction {
   readonly #budget: Value;
   readonly #rip: Value;
   readonly #status: Value;
-  readonly #saved: number;
-  readonly #reloaded: number;
+  /** What calls of microcode save and load again. */
+  readonly #around: Registers;
+  readonly #x87: ReturnType<typeof x87Place>;
+  /** Depth of the x87 stack at which blocks are entered, by position; empty where it is not in locals. */
+  readonly #depths: readonly number[];
   readonly #offset: Value;
   readonly #undone: Value;
   #exit: Label = 0;
@@ -130,11 +143,12 @@ class RegionFunction {
   #completed = 0;
   #current!: RegionInstruction;
 
-  constructor(source: RegionSource, used: number, written: number) {
+  constructor(source: RegionSource, around: Registers) {
     this.#source = source;
-    this.#reloaded = used;
-    this.#saved = written;
-    const b = new ConstantEmitter(source.area, source.tlbSet, {
+    this.#around = around;
+    this.#x87 = x87Place(source.shape);
+    this.#depths = this.#x87 === 'locals' ? x87Depths(source.shape) : [];
+    const b = new ConstantEmitter(source.area, source.tlbSet, this.#x87 === 'locals', {
       leave: () => this.#leaveInstruction(),
       microcode: (name, params, result) => this.#import({ name, params, result }),
     });
@@ -146,12 +160,9 @@ class RegionFunction {
     this.#undone = b.permanentLocal(op.I32);
   }
 
-  get used(): number {
-    return this.#b.used;
-  }
-
-  get written(): number {
-    return this.#b.written;
+  get registers(): Registers {
+    const { used, written, x87Locals } = this.#b;
+    return { used, written, x87Used: x87Locals?.used ?? 0, x87Written: x87Locals?.written ?? 0 };
   }
 
   #import(wanted: Import): number {
@@ -197,6 +208,8 @@ class RegionFunction {
     if (this.#source.counted) this.#countEntry(offset);
     b.set(this.#budget, b.loadI32(b.cpu, BUDGET));
     b.loadRegisters(b.used);
+    b.x87Locals?.enterBlock(0);
+    b.x87Locals?.load(b.x87Locals.used);
   }
 
   #countEntry(offset: number): void {
@@ -230,7 +243,7 @@ class RegionFunction {
   }
 
   #isBlocked(word: BlockedWord): Value {
-    return this.#b.loadI32(this.#b.cpu, word);
+    return word === X87_BLOCKED ? this.#b.x87Special() : this.#b.loadI32(this.#b.cpu, word);
   }
 
   /** Another page of the region must still be where it was, in the execute TLB; else the interpreter looks for it. */
@@ -248,6 +261,7 @@ class RegionFunction {
   #epilogue(): void {
     const b = this.#b;
     b.storeRegisters(b.written);
+    b.x87Locals?.storeLeft(b.x87Locals.written);
     b.storeI32(b.cpu, BUDGET, this.#budget);
     const giveUp = b.block();
     b.brIf(giveUp, b.ne(this.#status, b.i32(ST_DISPATCH)));
@@ -262,6 +276,7 @@ class RegionFunction {
   #leaveToRip(): void {
     const b = this.#b;
     b.storeFlags();
+    b.x87Locals?.noteDepth();
     b.set(this.#status, b.i32(ST_DISPATCH));
     b.br(this.#exit);
   }
@@ -271,6 +286,7 @@ class RegionFunction {
     const b = this.#b;
     const exit = exitOf(b.pending);
     this.#taken.add(exit);
+    b.x87Locals?.noteDepth();
     b.set(this.#offset, b.i32(offset));
     b.set(this.#status, b.i32(status));
     b.set(this.#undone, b.i32(completed));
@@ -334,6 +350,7 @@ class RegionFunction {
     this.#completed = 0;
     b.branch = null;
     b.inLoop = this.#source.shape.inLoop[at]!;
+    b.x87Locals?.enterBlock(this.#depths[at]!);
     for (const page of this.#unguarded) this.#guardPage(block, page);
     const dead = deadFlags(block.instructions);
     for (const instruction of block.instructions) {
@@ -418,11 +435,18 @@ class RegionFunction {
   }
 
   #goTo(edge: Edge, from: number): void {
-    const b = this.#b;
     const to = edge.block ? this.#source.shape.position[edge.block.id]! : -1;
-    if (to < 0) {
-      this.#leave(edge.offset, ST_DISPATCH);
-    } else if (to <= from) {
+    if (to < 0) return this.#leave(edge.offset, ST_DISPATCH);
+    const x87 = this.#b.x87Locals;
+    const depth = x87?.depth ?? 0;
+    x87?.align(this.#depths[to]!);
+    this.#goInside(edge, to, from);
+    if (x87) x87.depth = depth;
+  }
+
+  #goInside(edge: Edge, to: number, from: number): void {
+    const b = this.#b;
+    if (to <= from) {
       b.ifPlain(b.int('leS', this.#budget, b.i32(0)), () => this.#leave(edge.offset, ST_SLICE));
       this.#settleFlags(to);
       b.br(this.#loops[to]!);
@@ -439,7 +463,8 @@ class RegionFunction {
     const b = this.#b;
     const name = handler.microcode!;
     b.flush();
-    b.storeRegisters(this.#saved);
+    b.storeRegisters(this.#around.written);
+    b.x87Locals?.store(this.#around.x87Written);
     const page = Math.floor(offset / 0x1000);
     b.storeI64(b.cpu, PAGE_RIP, b.rip(page * 0x1000));
     b.storeI64(b.cpu, RIP, b.rip(offset));
@@ -454,9 +479,14 @@ class RegionFunction {
       b.ifPlain(status, () => this.#leaveMicrocode(status, before));
     }
     const set = b.loadI32(b.cpu, TLB_SET);
-    b.loadRegisters(this.#reloaded);
-    b.used |= this.#saved;
-    b.ifPlain(b.ne(set, b.i32(this.#source.tlbSet)), () => {
+    b.loadRegisters(this.#around.used);
+    if (b.x87Locals) {
+      b.x87Locals.depth += stackEffect(MNEMONICS[ins.mnemonic]!);
+      b.x87Locals.load(this.#around.x87Used);
+    }
+    b.used |= this.#around.written;
+    const moved = b.ne(set, b.i32(this.#source.tlbSet));
+    b.ifPlain(this.#x87 === 'none' ? moved : b.or(moved, b.x87Special()), () => {
       b.set(this.#budget, b.sub(before, b.i32(1)));
       this.#leave(offset + ins.length, ST_DISPATCH);
     });

@@ -1,9 +1,10 @@
 import {
-  FLAG_A, FLAG_B, FLAG_CF, FLAG_MODE, FLAG_RES, GPR, SSE_BLOCKED, X87_BLOCKED, AVX_BLOCKED, EVENT_VECTOR, EVENT_TYPE,
+  FCW, FLAG_A, FLAG_B, FLAG_CF, FLAG_MODE, FLAG_RES, FSW, GPR, SSE_BLOCKED, X87_BLOCKED, AVX_BLOCKED, EVENT_VECTOR, EVENT_TYPE,
   EVENT_HAS_ERROR, EVENT_ERROR,
 } from '../state/layout.ts';
 import { FunctionBuilder, type Value } from '../wasm/function-builder.ts';
 import * as op from '../wasm/opcodes.ts';
+import type { X87Stack } from './x87/stack.ts';
 
 /** One operand of a form, as far as staging knows it: the register's number, address and immediate come later. */
 export interface OperandShape {
@@ -26,6 +27,9 @@ export interface FormShape {
 
 /** A subtraction, in FLAG_MODE. */
 const MODE_SUB = 0x8000_0000 | 0;
+/** Masks of the x87 exceptions in the control word, and the summary of those pending in the status word. */
+const X87_EXCEPTIONS = 0x3f;
+const X87_SUMMARY = 0x80;
 
 /**
  * What an instruction's semantics are written against. An operand is read and written by its position; where it comes
@@ -64,6 +68,15 @@ export abstract class Emitter extends FunctionBuilder {
   abstract storeLinear(linear: Value, size: number, value: Value): void;
   /** High half of the unsigned 128-bit product. */
   abstract mulHighU(x: Value, y: Value): Value;
+  /** Leaves the instruction, of which nothing has happened, to its microcode, if the condition (i32) holds. */
+  abstract leaveToMicrocode(condition: Value): void;
+  abstract readonly x87: X87Stack;
+  /** Number of an operand that is an x87 register, i32. */
+  abstract stackRegister(operand: number): Value;
+  /** RIP of the instruction, i64. */
+  abstract currentRip(): Value;
+  /** What the x87 data pointer holds of a memory operand at a linear address. */
+  abstract dataPointer(linear: Value): Value;
   /** Calls a microcode function that takes values and returns a value or nothing. */
   abstract micro(name: string, result: op.ValueType | null, ...values: readonly Value[]): Value;
 
@@ -343,10 +356,19 @@ export abstract class Emitter extends FunctionBuilder {
     else this.if(condition, emit);
   }
 
-  /** #UD or #NM where CR0 and CR4 do not let SSE (x87, AVX) instructions run. */
+  /** #UD or #NM where CR0 and CR4 do not let SSE (AVX) instructions run. */
   requireSse(): void { this.#require(SSE_BLOCKED); }
-  requireX87(): void { this.#require(X87_BLOCKED); }
   requireAvx(): void { this.#require(AVX_BLOCKED); }
+
+  /** Lets an x87 instruction go on only where it may run, no exception is pending, and none can become so. */
+  requireX87(): void { this.leaveToMicrocode(this.x87Special()); }
+
+  /** Nonzero where it may not. */
+  x87Special(): Value {
+    const unmasked = this.and(this.xor(this.loadI32(this.cpu, FCW), this.i32(-1)), this.i32(X87_EXCEPTIONS));
+    const pending = this.and(this.loadI32(this.cpu, FSW), this.i32(X87_SUMMARY));
+    return this.or(this.or(unmasked, pending), this.loadI32(this.cpu, X87_BLOCKED));
+  }
 
   #require(word: number): void {
     const vector = this.loadI32(this.cpu, word);

@@ -8,11 +8,12 @@ import { multiplySemantics } from './integer/multiply.ts';
 import { shiftSemantics } from './integer/shift.ts';
 import { stackSemantics } from './integer/stack.ts';
 import { vectorSemantics } from './vector/index.ts';
+import { x87Semantics } from './x87/index.ts';
 
 /** The meaning of each mnemonic that is not microcode. */
 export const SEMANTICS: ReadonlyMap<string, Semantics> = new Map(
   [
     aluSemantics, moveSemantics, shiftSemantics, multiplySemantics, bitSemantics, stackSemantics,
-    branchSemantics, flagSemantics, vectorSemantics,
+    branchSemantics, flagSemantics, vectorSemantics, x87Semantics,
   ].flatMap((group) => Object.entries(group)),
 );

@@ -48,3 +48,11 @@ export const FMA_NEGATE_PRODUCT = 1;
 export const FMA_NEGATE_ADDEND = 2;
 export const FMA_NEGATE_EVEN = 4;
 export const FMA_NEGATE_ODD = 8;
+
+/** Operations of x87WithSingle() and x87WithDouble(); the reversed ones have the memory operand first. */
+export const X87_ADD = 0;
+export const X87_MUL = 1;
+export const X87_SUB = 2;
+export const X87_SUBR = 3;
+export const X87_DIV = 4;
+export const X87_DIVR = 5;
