@@ -85,6 +85,11 @@ export function writeSystem<T>(linear: i64, value: T): bool {
   return writeAs<T>(systemSet(), linear, value);
 }
 
+/** Makes sure that [linear, linear + size), within a page, can be read: checks rights and maps it. */
+export function probeRead(set: usize, linear: i64, size: i32): bool {
+  return readHost(set, linear, size) != 0;
+}
+
 /** Makes sure that [linear, linear + size) can be written, without writing: checks rights and maps it. */
 export function probeWrite(set: usize, linear: i64, size: i32): bool {
   return directWriteHost(set, linear, size) != 0 || writeMissIn(set, linear, size) != 0;

@@ -28,5 +28,6 @@ export { op_syscall, op_sysenter, op_sysexit, op_sysret } from "./syscall";
 export { op_call_far, op_jmp_far, op_retf } from "./transfer";
 export { op_aaa, op_aad, op_aam, op_aas, op_daa, op_das } from "./decimal";
 export { op_clflush, op_cmpxchg16b, op_cmpxchg8b, op_crc32, op_crc32_1, op_ud, op_xlatb } from "./exchange";
-export * from "./xsave";
+export * from "./xsave/legacy";
+export * from "./xsave/xsave";
 export * from "./vector";

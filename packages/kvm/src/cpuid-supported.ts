@@ -19,7 +19,7 @@ import {
   KVM_FEATURE_PV_UNHALT,
   KVM_FEATURE_STEAL_TIME,
 } from '@vm/kvm-run';
-import type { Processor } from '@vm/kvm-run/vmx';
+import { MSR_IA32_VMX_PROCBASED_CTLS2, SECONDARY_EXEC_ENABLE_XSAVES, type Processor } from '@vm/kvm-run/vmx';
 import type { CpuidEntry } from './types.ts';
 import { KVM_SUPPORTED_XCR0 } from './x86-bits.ts';
 
@@ -31,8 +31,8 @@ const LEAF1_ECX = bits(0, 1, 9, 12, 13, 17, 19, 20, 22, 23, 25, 26, 28, 29, 30);
 const LEAF1_EDX = bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26, 27);
 /** Leaf 1 ECX that KVM gives by itself: x2APIC, TSC deadline, hypervisor. */
 const LEAF1_ECX_EMULATED = bits(21, 24, 31);
-/** Leaf 7 EBX: FSGSBASE TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. */
-const LEAF7_EBX = bits(0, 3, 5, 7, 8, 9, 10, 18, 19, 20, 23, 24, 29);
+/** Leaf 7 EBX: FSGSBASE TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID ZERO_FCS_FDS RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. */
+const LEAF7_EBX = bits(0, 3, 5, 7, 8, 9, 10, 13, 18, 19, 20, 23, 24, 29);
 /** Leaf 7 ECX: UMIP PKU RDPID; OSPKE is the guest's own doing. */
 const LEAF7_ECX = bits(2, 3, 22);
 /** Leaf 7 EDX: FSRM, ARCH_CAPABILITIES, SPEC_CTRL and relatives only as the processor has them. */
@@ -41,7 +41,9 @@ const TSC_ADJUST = 1 << 1;
 /** Leaf 0x80000001: LAHF, LZCNT, 3DNow prefetch; SYSCALL, NX, 1 GiB pages, RDTSCP, long mode. */
 const EXT1_ECX = bits(0, 5, 8);
 const EXT1_EDX = bits(11, 20, 26, 27, 29);
+/** Leaf 0xd, subleaf 1: XSAVEOPT XSAVEC XGETBV1, and XSAVES where VMX lets guests have it. */
 const LEAFD1_EAX = bits(0, 1, 2);
+const XSAVES = 1 << 3;
 
 export const KVM_SUPPORTED_FEATURES: number = bits(
   KVM_FEATURE_CLOCKSOURCE,
@@ -70,6 +72,12 @@ class Collector {
     this.#processor.cpuid(leaf, index, this.#out);
     const [eax, ebx, ecx, edx] = this.#out;
     return { eax: eax!, ebx: ebx!, ecx: ecx!, edx: edx! };
+  }
+
+  /** cpu_has_vmx_xsaves: without its control XSAVES is #UD in guests. */
+  get hasVmxXsaves(): boolean {
+    this.#processor.rdmsr(MSR_IA32_VMX_PROCBASED_CTLS2);
+    return (this.#processor.high & SECONDARY_EXEC_ENABLE_XSAVES) !== 0;
   }
 
   add(leaf: number, index: number, significant: boolean, values: { eax: number; ebx: number; ecx: number; edx: number }): void {
@@ -103,7 +111,7 @@ const addXsave = (c: Collector): void => {
   c.add(0xd, 0, true, { ...main, eax: permitted, edx: 0 });
   if (permitted === 0) return;
   const extended = c.host(0xd, 1);
-  c.add(0xd, 1, true, { eax: extended.eax & LEAFD1_EAX, ebx: extended.ebx, ecx: 0, edx: 0 });
+  c.add(0xd, 1, true, { eax: extended.eax & (LEAFD1_EAX | (c.hasVmxXsaves ? XSAVES : 0)), ebx: extended.ebx, ecx: 0, edx: 0 });
   for (let index = 2; index < 32; index++)
     if (((permitted >>> index) & 1) !== 0) c.add(0xd, index, true, { ...c.host(0xd, index), edx: 0 });
 };

@@ -40,6 +40,10 @@ export const guestCpuidHas = (vcpu: KvmVcpu, [leaf, register, bit]: CpuidBit): b
   return entry !== undefined && ((entry[register] >>> bit) & 1) !== 0;
 };
 
+/** XSAVES and XRSTORS, with IA32_XSS. */
+export const guestHasXsaves = (vcpu: KvmVcpu): boolean =>
+  guestCpuidHas(vcpu, [1, 'ecx', 26]) && ((kvmFindCpuidEntry(vcpu, 0xd, 1)?.eax ?? 0) & 8) !== 0;
+
 /** get_out_of_range_cpuid_entry: Intel's processors answer an unknown leaf as the highest basic one. */
 const outOfRangeEntry = (vcpu: KvmVcpu, leaf: number, index: number): CpuidEntry | undefined => {
   const vendor = kvmFindCpuidEntry(vcpu, 0, 0);

@@ -9,7 +9,7 @@ import { kvmApicSetBase } from './irq/lapic-state.ts';
 import { kvmX2apicMsrRead, kvmX2apicMsrWrite } from './irq/lapic-regs.ts';
 import { kvmGetLapicTscdeadlineMsr, kvmSetLapicTscdeadlineMsr } from './irq/lapic-timer.ts';
 import { kvmReadL1Tsc, kvmSynchronizeTsc, kvmVcpuWriteTscOffset } from './clock.ts';
-import { guestCpuidHas, kvmUpdateCpuidRuntime } from './cpuid.ts';
+import { guestCpuidHas, guestHasXsaves, kvmUpdateCpuidRuntime } from './cpuid.ts';
 import { setEfer } from './crs.ts';
 import { KVM_MAX_MCE_BANKS, storedMsrs, type StoredMsr } from './msr-list.ts';
 import { kvmGetPvMsr, kvmSetPvMsr } from './msrs-pv.ts';
@@ -143,7 +143,7 @@ export const kvmGetMsrUnfiltered = (vcpu: KvmVcpu, index: number, hostInitiated:
       if (!hostInitiated && !guestCpuidHas(vcpu, [7, 'edx', 26])) return MSR_GP;
       return set64(vcpu, vcpu.msrStore.get(index) ?? 0n);
     case V.MSR_IA32_XSS:
-      return hostInitiated || guestCpuidHas(vcpu, [1, 'ecx', 26]) ? set64(vcpu, 0n) : MSR_GP;
+      return hostInitiated || guestHasXsaves(vcpu) ? set64(vcpu, 0n) : MSR_GP;
     default:
       break;
   }
@@ -289,6 +289,8 @@ export const kvmSetMsrUnfiltered = (vcpu: KvmVcpu, index: number, hostInitiated:
       vcpu.msrStore.set(index, get64(vcpu));
       return MSR_OK;
     case V.MSR_IA32_XSS:
+      // No supervisor component is supported (kvm_caps.supported_xss).
+      if (!hostInitiated && !guestHasXsaves(vcpu)) return MSR_GP;
       return vcpu.msrLo === 0 && vcpu.msrHi === 0 ? MSR_OK : MSR_GP;
     case MSR_IA32_BNDCFGS:
     case MSR_IA32_MC0_CTL2:

@@ -1,54 +1,32 @@
 /** The processor that we run on: the harness, compiled when it is asked for, runs batches of cases in a process of its own. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { spawnSync } from 'node:child_process';
 import { LDT, pristine, REGIONS } from '../address-space.ts';
 import { caseBytes, readResults, type CaseResult, type TestCase } from '../records.ts';
+import { compileProgram, type CompiledProgram } from './compile.ts';
 
-const COMPILERS = ['cc', 'gcc', 'clang'];
 const OPTIONS = ['-O2', '-ffreestanding', '-fno-stack-protector', '-fno-pic', '-no-pie', '-static', '-nostdlib'];
 /** A batch that takes longer hangs in a case. */
 const TIMEOUT = 30_000;
 
 export class NativeCpu {
-  readonly #directory: string;
-  readonly #program: string;
+  readonly #program: CompiledProgram;
   readonly #setup: Uint8Array = setupRecord();
   /** Cases at which the harness ended, with the reason. */
   readonly lost: { case: TestCase; reason: string }[] = [];
 
-  private constructor(directory: string, program: string) {
-    this.#directory = directory;
+  private constructor(program: CompiledProgram) {
     this.#program = program;
   }
 
   /** Null where it cannot be had: no compiler, or no x86-64 Linux. */
   static open(): NativeCpu | null {
-    if (process.arch !== 'x64' || process.platform !== 'linux') return null;
-    const directory = mkdtempSync(join(tmpdir(), 'vm-oracle-'));
-    const program = join(directory, 'harness');
-    const source = fileURLToPath(new URL('harness.c', import.meta.url));
-    for (const compiler of COMPILERS) {
-      try {
-        execFileSync(compiler, [...OPTIONS, '-o', program, source], { stdio: 'ignore' });
-        const cpu = new NativeCpu(directory, program);
-        if (cpu.#usable()) return cpu;
-      } catch {
-        // The next one.
-      }
-    }
-    rmSync(directory, { recursive: true });
-    return null;
+    const input = setupRecord();
+    const program = compileProgram('harness.c', OPTIONS, (path) => spawnSync(path, { input, timeout: TIMEOUT }).status === 0);
+    return program && new NativeCpu(program);
   }
 
   close(): void {
-    rmSync(this.#directory, { recursive: true, force: true });
-  }
-
-  #usable(): boolean {
-    return spawnSync(this.#program, { input: this.#setup, timeout: TIMEOUT }).status === 0;
+    this.#program.close();
   }
 
   /** The result of each case, or null for a case that took the harness with it. */
@@ -57,7 +35,7 @@ export class NativeCpu {
     while (results.length < cases.length) {
       const rest = cases.slice(results.length);
       const input = Buffer.concat([this.#setup, ...rest.map(caseBytes)]);
-      const child = spawnSync(this.#program, { input, maxBuffer: 2 ** 31 - 1, timeout: TIMEOUT, killSignal: 'SIGKILL' });
+      const child = spawnSync(this.#program.path, { input, maxBuffer: 2 ** 31 - 1, timeout: TIMEOUT, killSignal: 'SIGKILL' });
       const got = readResults(child.stdout);
       results.push(...got);
       if (got.length === rest.length) break;

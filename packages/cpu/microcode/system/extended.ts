@@ -10,6 +10,7 @@ import { FLAG_BIT_CF, setFlags } from "../flags";
 import { flushTlbKeys } from "../mmu";
 import { CR4_PKE, currentPrivilege, updateMode } from "../mode";
 import { pointer, writeRegister } from "../operand";
+import { inUse } from "../xsave/components";
 import { inGuest, secondaryControl } from "../vmx/controls";
 import { exitWithInformation, exitInstruction, registerNumber } from "../vmx/intercept";
 import { cpuidA, cpuidD, cpuidLookup } from "./cpuid";
@@ -26,12 +27,14 @@ function supportedXcr0(): i64 {
   return <i64>cpuidA | (<i64>cpuidD << 32);
 }
 
-/** XCR1 (index 1, XINUSE & XCR0) exists where CPUID.(EAX=0DH,ECX=1):EAX[2] says so; it does not here. */
+/** Index 0 is XCR0, index 1 those of its components that are in use (SDM vol. 2D, XGETBV). */
 export function op_xgetbv(rec: usize): i32 {
   if (!(get32(CR4) & CR4_OSXSAVE)) return ud();
-  if (<u32>get64(RCX) != 0) return gp0();
-  set64(RAX, get64(XCR0) & LOW_HALF);
-  set64(RDX, (get64(XCR0) >> 32) & LOW_HALF);
+  const index = <u32>get64(RCX);
+  if (index > 1) return gp0();
+  const value = index == 0 ? get64(XCR0) : get64(XCR0) & inUse();
+  set64(RAX, value & LOW_HALF);
+  set64(RDX, (value >> 32) & LOW_HALF);
   return ST_NEXT;
 }
 

@@ -117,6 +117,20 @@ describe('instructions that exit', () => {
     expect(guest.run()).toBe(V.EXIT_REASON_XSETBV);
   });
 
+  test.each([['XSAVES', 0x2f], ['XRSTORS', 0x1f]])('%s is there with its control alone, and exits for nothing while IA32_XSS is zero', (_name, modrm) => {
+    guest.code([0x0f, 0xc7, modrm, HLT]);
+    guest.set(V.GUEST_CR4, 1 << 18);
+    guest.write(V.EXCEPTION_BITMAP, (1 << UD) | (1 << GP));
+    guest.setGpr(RDI, 0x30000);
+    guest.setGpr(RAX, 1);
+    guest.memory.u32[(guest.ram + 0x30000 + 524) >>> 2] = 0x80000000;
+    expect(guest.run()).toBe(V.EXIT_REASON_EXCEPTION_NMI);
+    expect(guest.read(V.VM_EXIT_INTR_INFO) & 0xff).toBe(UD);
+    secondary(V.SECONDARY_EXEC_ENABLE_XSAVES)(guest);
+    guest.write(V.XSS_EXIT_BITMAP, 0xffffffff, 0xffffffff);
+    expect(guest.run()).toBe(V.EXIT_REASON_HLT);
+  });
+
   const userMode = (): void => {
     guest.write(V.GUEST_CS_AR_BYTES, 0xa0fb);
     guest.write(V.GUEST_SS_AR_BYTES, 0xc0f3);

@@ -8,7 +8,7 @@ import {
   KVM_X86_DISABLE_EXITS_PAUSE,
 } from '@vm/kvm-run';
 import * as V from '@vm/kvm-run/vmx';
-import { guestCpuidHas } from '../cpuid.ts';
+import { guestCpuidHas, guestHasXsaves } from '../cpuid.ts';
 import { kvmMsrAllowed } from '../msr-filter.ts';
 import { apicX2apicMode, kvmApicPresent } from '../irq/lapic.ts';
 import type { KvmVcpu } from '../types.ts';
@@ -113,8 +113,9 @@ export const vmxSecondaryExecControl = (vcpu: KvmVcpu): number => {
   if (kvm.notifyVmexitFlags === 0) controls &= ~V.SECONDARY_EXEC_NOTIFY_VM_EXITING;
   for (const { control, feature, exiting } of CPUID_CONTROLS)
     if (guestCpuidHas(vcpu, feature) === exiting) controls &= ~control;
-  // Neither XSAVES nor UMWAIT is in the CPUID that KVM supports.
-  controls &= ~(V.SECONDARY_EXEC_ENABLE_USR_WAIT_PAUSE | V.SECONDARY_EXEC_ENABLE_XSAVES);
+  if (!guestHasXsaves(vcpu)) controls &= ~V.SECONDARY_EXEC_ENABLE_XSAVES;
+  // UMWAIT is not in the CPUID that KVM supports.
+  controls &= ~V.SECONDARY_EXEC_ENABLE_USR_WAIT_PAUSE;
   if ((vcpu.secondaryControls & V.SECONDARY_EXEC_ENABLE_PML) !== 0) controls |= V.SECONDARY_EXEC_ENABLE_PML;
   return controls >>> 0;
 };
@@ -145,6 +146,8 @@ const initVmcs = (vcpu: KvmVcpu): void => {
   processor.vmwrite(V.VM_ENTRY_MSR_LOAD_COUNT, 0, 0);
   vmxSetConstantHostState(vcpu);
   initMsrBitmap(vcpu);
+  // VMX_XSS_EXIT_BITMAP: IA32_XSS is zero in guests, nothing to exit for.
+  if ((vmx.secondary & V.SECONDARY_EXEC_ENABLE_XSAVES) !== 0) processor.vmwrite(V.XSS_EXIT_BITMAP, 0, 0);
   processor.vmwrite(V.TSC_OFFSET, 0, 0);
   processor.vmwrite(V.VIRTUAL_PROCESSOR_ID, (vcpu.secondaryControls & V.SECONDARY_EXEC_ENABLE_VPID) !== 0 ? vcpu.vpid : 0, 0);
   if (vcpu.apic !== null && (vcpu.execControls & V.CPU_BASED_TPR_SHADOW) !== 0) {
