@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
 import * as L from '../state/layout.ts';
 import { bareMachine, type BareMachine } from '../testing/bare-machine.ts';
+import { le32 } from '../testing/random-code/assembler.ts';
+import { Random } from '../testing/random-code/random.ts';
+import { CONTROL_WORDS, RandomX87Program } from '../testing/random-code/x87-program.ts';
 import { extended, Random as Values } from '../testing/x87.ts';
-import { le32, Random } from './random-program.ts';
-import { CONTROL_WORDS, RandomX87Program } from './random-x87-program.ts';
 import { stackEffect } from './x87-depth.ts';
 
 const RAM = 2 << 20;

@@ -1,7 +1,8 @@
 /** Random 64-bit programs of x87 instructions: a loop around straight-line code and forward branches, over a window of memory. */
-import { X87 } from '../decode/table/x87.ts';
-import { le32, type Random } from './random-program.ts';
-import { stackEffect } from './x87-depth.ts';
+import { X87 } from '../../decode/table/x87.ts';
+import { stackEffect } from '../../jit/x87-depth.ts';
+import { le32 } from './assembler.ts';
+import type { Random } from './random.ts';
 
 interface Form {
   readonly mnemonic: string;
