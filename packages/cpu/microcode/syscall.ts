@@ -27,10 +27,10 @@ export function op_syscall(rec: usize): i32 {
   const flags = getRflags();
   set64(RCX, get64(NEXT_RIP));
   setGpr(R11, flags & ~FLAG_BIT_RF);
-  const selector = <i32>(get64(MSR_STAR) >> 32) & 0xfffc;
+  const selector = <i32>(get64(MSR_STAR) >> 32) & 0xffff;
   setRflags(flags & ~get64(MSR_SFMASK), FLAGS_ALL & ~FLAG_BIT_VM);
   setRflags(0, FLAG_BIT_RF);
-  loadFlat(CS, selector, CODE64);
+  loadFlat(CS, selector & 0xfffc, CODE64);
   loadFlat(SS, selector + 8, DATA);
   set64(RIP, get64(MSR_LSTAR));
   updateMode();

@@ -7,9 +7,10 @@ import {
   TYPE_TSS16_AVAILABLE, TYPE_TSS_AVAILABLE, upperFault,
 } from "./descriptor";
 import { gp0, gpSelector, npSelector, ud, VECTOR_GP } from "./event";
-import { ea, fault, readN, writeN } from "./mmu";
+import { ea, fault, probeWrite, readN, writeAs } from "./mmu";
 import { CR4_UMIP, currentPrivilege, in64BitMode, inLongMode, inRealOrV86, isCanonical } from "./mode";
 import { operandFault, operandSize, readRm, writeRm16 } from "./operand";
+import { isAligned, unalignedSet } from "./tlb";
 import { interceptDescriptorTable } from "./vmx/intercept";
 
 /** Instructions by their identity in VM-exit instruction information (SDM vol. 3C, tables 28-10 and 28-11). */
@@ -131,10 +132,15 @@ function storeTable(rec: usize, baseField: usize, limitField: usize, identity: i
   const exit = interceptDescriptorTable(rec, false, identity);
   if (exit != ST_NEXT) return exit;
   const address = ea(rec);
-  if (!writeN<u16>(address, <u16>get32(limitField))) return ST_FAULT;
-  const base = get64(baseField);
-  const done = in64BitMode() ? writeN<i64>(address + 2, base) : writeN<u32>(address + 2, <u32>base);
-  return done ? ST_NEXT : ST_FAULT;
+  // One operand of which table 7-7 (SDM vol. 3A) wants that four bytes be its alignment.
+  if (!isAligned(address, 4)) return ST_FAULT;
+  const set = unalignedSet();
+  const wide = in64BitMode();
+  if (!probeWrite(set, address, wide ? 10 : 6)) return ST_FAULT;
+  writeAs<u16>(set, address, <u16>get32(limitField));
+  if (wide) writeAs<i64>(set, address + 2, get64(baseField));
+  else writeAs<u32>(set, address + 2, <u32>get64(baseField));
+  return ST_NEXT;
 }
 
 /** LGDT m */

@@ -4,9 +4,10 @@
  */
 import {
   BOUNCE, BOUNCE_HOST1, BOUNCE_HOST2, BOUNCE_SIZE, BOUNCE_SPLIT, CODE_MODE, CURRENT_RECORD, LONG_MODE, RBP, RSP, SEG, SEG_SIZE, TLB,
-  TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_GLOBAL_JOURNAL, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_READ, TLB_SET, TLB_SETS, TLB_SET_SIZE, TLB_WRITE,
+  TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_GLOBAL_JOURNAL, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_READ, TLB_SET, TLB_SETS, TLB_SET_SIZE, TLB_WRITE, ZERO,
 } from "../src/state/layout";
 import { REC_BASE, REC_SEG } from "../src/state/record";
+import { ea } from "./access";
 import { invalidateCode } from "./code";
 import { cpu, get32, get64, set32 } from "./cpu";
 import { clearPending, gp0, raiseError, raiseExit, ud, VECTOR_AC, VECTOR_SS } from "./event";
@@ -20,6 +21,8 @@ import {
 const NO_RAM: usize = 1;
 const EMPTY: i64 = -1;
 const EXIT_APIC_ACCESS = 44;
+const FS_BASE = SEG + 4 * SEG_SIZE;
+const GS_BASE = SEG + 5 * SEG_SIZE;
 
 /** Entries in the journals; above its size the next flush looks at all. */
 let journalCount: i32 = TLB_JOURNAL_ENTRIES + 1;
@@ -193,9 +196,18 @@ function misaligned(linear: i64, size: i32): bool {
   // The x87 environment and state, of 32 and 16-bit format.
   else if (size == 28 || size == 108) alignment = 4;
   else if (size == 14 || size == 94) alignment = 2;
-  if ((linear & (alignment - 1)) == 0) return false;
+  return !isAlignedTo(linear, alignment);
+}
+
+function isAlignedTo(linear: i64, alignment: i64): bool {
+  if ((linear & (alignment - 1)) == 0) return true;
   raiseError(VECTOR_AC, 0);
-  return true;
+  return false;
+}
+
+/** For operands that are accessed in parts: false where the current access is checked and not aligned, with #AC(0) pending. */
+export function isAligned(linear: i64, alignment: i64): bool {
+  return !checksAlignment(currentSet()) || !isCanonical(linear) || isAlignedTo(linear, alignment);
 }
 
 // @ts-ignore: decorator
@@ -254,19 +266,29 @@ function nextPage(linear: i64): i64 {
 
 /** #SS or #GP for a non-canonical address: as the current instruction addresses the stack or not. */
 function nonCanonical(linear: i64): usize {
-  const record = <usize>get32(CURRENT_RECORD);
-  let stack = false;
-  if (record != 0) {
-    const base = <usize>load<u32>(record + REC_BASE);
-    const seg = <usize>load<u32>(record + REC_SEG);
-    const flat = seg == cpu + SEG + 4 * SEG_SIZE || seg == cpu + SEG + 5 * SEG_SIZE;
-    stack = !flat && (base == cpu + RSP || base == cpu + RBP);
-  }
-  // Stack instructions have no base register in their record.
-  const distance = linear - get64(RSP);
-  if (stack || (distance >= -64 && distance <= 64)) raiseError(VECTOR_SS, 0);
+  if (addressesStack(linear)) raiseError(VECTOR_SS, 0);
   else gp0();
   return 0;
+}
+
+/** The stack is what RSP or RBP as a base addresses (SDM vol. 1, 3.7.4), FS and GS aside, and what stack instructions push, pop and enter. */
+function addressesStack(linear: i64): bool {
+  const record = <usize>get32(CURRENT_RECORD);
+  if (record == 0) return isNear(linear, get64(RSP), 64);
+  const base = <usize>load<u32>(record + REC_BASE);
+  const seg = <usize>load<u32>(record + REC_SEG);
+  if (seg == cpu + FS_BASE || seg == cpu + GS_BASE) return false;
+  if (base == cpu + RSP || base == cpu + RBP) return true;
+  const operand = ea(record);
+  // Of an operand in memory, perhaps a later part.
+  if (operand != 0 && isNear(linear, operand, 0xfff)) return false;
+  return isNear(linear, get64(RSP), 64) || (base == cpu + ZERO && isNear(linear, get64(RBP), 256));
+}
+
+// @ts-ignore: decorator
+@inline
+function isNear(linear: i64, place: i64, distance: i64): bool {
+  return linear - place >= -distance && linear - place <= distance;
 }
 
 /** Host address where `size` bytes can be read for an access through `set`; 0: a fault is pending. */

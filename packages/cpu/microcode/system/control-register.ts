@@ -1,6 +1,6 @@
 /** MOV CR, CLTS, LMSW, SMSW (SDM vol. 2B; in VMX non-root operation vol. 3C, 26.1.3 and 26.3). */
 import {
-  CR0, CR2, CR3, CR4, CR8, CS, EXIT_GLA, EXIT_REASON, MSR_EFER, NEXT_RIP, PHYSICAL_BITS, RIP, ST_DISPATCH, ST_FAULT, ST_NEXT,
+  CR0, CR2, CR3, CR4, CR8, CS, EXIT_GLA, EXIT_REASON, MSR_EFER, NEXT_RIP, PHYSICAL_BITS, RIP, ST_DISPATCH, ST_FAULT, ST_NEXT, TR,
 } from "../../src/state/layout";
 import { PREFIX_OPSIZE_SHIFT, REC_P1, REC_P2, REC_PREFIX } from "../../src/state/record";
 import {
@@ -40,6 +40,9 @@ const CR0_DEFINED: i64 = 0xe005003f;
 const CR0_TRANSLATION: i64 = CR0_PG | <i64>CR0_WP | CR0_PE;
 const CR4_TRANSLATION: i64 = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_PKE;
 const CR4_RELOADS_PDPTES: i64 = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP;
+/** A 16-bit TSS, available or busy, in the access rights of TR. */
+const TSS_16_MASK = 0x1001d;
+const TSS_16 = 1;
 const CR3_NO_FLUSH: i64 = <i64>1 << 63;
 const CR3_BEYOND: i64 = ~((<i64>1 << PHYSICAL_BITS) - 1);
 
@@ -155,9 +158,13 @@ function switchPaging(on: bool): bool {
     return true;
   }
   if (!(efer & EFER_LME)) return true;
-  if (!(get32(CR4) & CR4_PAE) || segAttr(CS) & ATTR_L) return false;
+  if (!(get32(CR4) & CR4_PAE) || segAttr(CS) & ATTR_L || has16BitTss()) return false;
   set64(MSR_EFER, efer | EFER_LMA);
   return true;
+}
+
+function has16BitTss(): bool {
+  return (segAttr(TR) & TSS_16_MASK) == TSS_16;
 }
 
 export function writeCr4(value: i64): bool {

@@ -1,6 +1,6 @@
 /** CPUID: the table in the area, written at reset by src/system/cpuid.ts. */
 import {
-  CPUID_COUNT, CPUID_TABLE, CR4, MSR_XSS, RAX, RBX, RCX, RDX, ST_NEXT, XCR0,
+  CPUID_COUNT, CPUID_TABLE, CR4, MSR_MISC_ENABLE, MSR_XSS, RAX, RBX, RCX, RDX, ST_NEXT, XCR0,
 } from "../../src/state/layout";
 import { EXIT_REASON_CPUID } from "../../../kvm-run/src/vmx/exit-reasons";
 import { cpu, get32, get64, set64 } from "../cpu";
@@ -14,6 +14,9 @@ const EXTENDED = <u32>0x80000000;
 const OSXSAVE_BIT: u32 = 1 << 27;
 const CR4_OSXSAVE = 1 << 18;
 const OSPKE_BIT: u32 = 1 << 4;
+const MONITOR_BIT: u32 = 1 << 3;
+/** IA32_MISC_ENABLE, enable monitor FSM: clear, MONITOR and MWAIT are not there (SDM vol. 4, table 2-2). */
+export const MISC_ENABLE_MONITOR = 1 << 18;
 
 /** Results of the last cpuidLookup(). */
 export let cpuidA: u32 = 0;
@@ -47,8 +50,10 @@ export function cpuidLookup(leaf: u32, subleaf: u32): void {
   cpuidB = entry == 0 ? 0 : load<u32>(entry, 20);
   cpuidC = entry == 0 ? 0 : load<u32>(entry, 24);
   cpuidD = entry == 0 ? 0 : load<u32>(entry, 28);
-  if (actual == 1) cpuidC = get32(CR4) & CR4_OSXSAVE ? cpuidC | OSXSAVE_BIT : cpuidC & ~OSXSAVE_BIT;
-  else if (actual == 7 && subleaf == 0) cpuidC = get32(CR4) & CR4_PKE ? cpuidC | OSPKE_BIT : cpuidC & ~OSPKE_BIT;
+  if (actual == 1) {
+    cpuidC = get32(CR4) & CR4_OSXSAVE ? cpuidC | OSXSAVE_BIT : cpuidC & ~OSXSAVE_BIT;
+    if (!(get32(MSR_MISC_ENABLE) & MISC_ENABLE_MONITOR)) cpuidC &= ~MONITOR_BIT;
+  } else if (actual == 7 && subleaf == 0) cpuidC = get32(CR4) & CR4_PKE ? cpuidC | OSPKE_BIT : cpuidC & ~OSPKE_BIT;
   else if (actual == 0xd) enabledState(subleaf);
   else if (actual == 0xb && entry == 0) cpuidC = subleaf & 0xff;
 }

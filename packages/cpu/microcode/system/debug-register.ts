@@ -23,12 +23,12 @@ const REGISTER_STEP = 8;
 
 /** Zero where the access may go on, else the status of the fault or exit. */
 function check(number: i32, register: usize, type: i32): i32 {
+  if ((number == 4 || number == 5) && get32(CR4) & CR4_DE) return ud();
   if (currentPrivilege() != 0) return gp0();
   if (procControl(CPU_BASED_MOV_DR_EXITING)) {
     const qualification = number | type | (registerNumber(register) << DEBUG_REG_ACCESS_REG_SHIFT);
     return exitInstruction(EXIT_REASON_DR_ACCESS, qualification);
   }
-  if ((number == 4 || number == 5) && get32(CR4) & CR4_DE) return ud();
   return get64(DR7) & DR7_GD ? debugFault(DR6_BD) : ST_NEXT;
 }
 

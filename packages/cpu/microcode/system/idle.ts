@@ -1,5 +1,5 @@
 /** HLT, PAUSE, MONITOR, MWAIT. */
-import { ACTIVITY, NEXT_RIP, RAX, RCX, RIP, ST_FAULT, ST_NEXT, ST_POLL } from "../../src/state/layout";
+import { ACTIVITY, MSR_MISC_ENABLE, NEXT_RIP, RAX, RCX, RIP, ST_FAULT, ST_NEXT, ST_POLL } from "../../src/state/layout";
 import { PLE_FIRST, PLE_LAST } from "../../src/state/vmx-layout";
 import { PREFIX_ADDRSIZE_SHIFT, REC_PREFIX } from "../../src/state/record";
 import {
@@ -10,7 +10,7 @@ import {
   EXIT_REASON_HLT, EXIT_REASON_MONITOR_INSTRUCTION, EXIT_REASON_MWAIT_INSTRUCTION, EXIT_REASON_PAUSE_INSTRUCTION,
 } from "../../../kvm-run/src/vmx/exit-reasons";
 import { PLE_GAP, PLE_WINDOW } from "../../../kvm-run/src/vmx/fields";
-import { cpu, get64, set32, set64 } from "../cpu";
+import { cpu, get32, get64, set32, set64 } from "../cpu";
 import { gp0, ud } from "../event";
 import { fault, readN } from "../mmu";
 import { currentPrivilege } from "../mode";
@@ -19,6 +19,7 @@ import { procControl, secondaryControl } from "../vmx/controls";
 import { exitInstruction, segmentNumber } from "../vmx/intercept";
 import { field32 } from "../vmx/vmcs";
 import { physicalTsc } from "./clock";
+import { MISC_ENABLE_MONITOR } from "./cpuid";
 
 const HALTED = 1;
 
@@ -49,9 +50,13 @@ function loopsTooLong(): bool {
   return now - load<f64>(cpu + PLE_FIRST) > <f64><u32>field32(PLE_WINDOW);
 }
 
+function hasMonitor(): bool {
+  return (get32(MSR_MISC_ENABLE) & MISC_ENABLE_MONITOR) != 0;
+}
+
 /** The memory operand is DS:rAX (or the overriding segment), one byte read. No hint in ECX is supported. */
 export function op_monitor(rec: usize): i32 {
-  if (currentPrivilege() != 0) return ud();
+  if (!hasMonitor() || currentPrivilege() != 0) return ud();
   if (procControl(CPU_BASED_MONITOR_EXITING)) return exitInstruction(EXIT_REASON_MONITOR_INSTRUCTION, 0);
   if (<u32>get64(RCX) != 0) return gp0();
   const size = (<i32>load<u8>(rec + REC_PREFIX) >> PREFIX_ADDRSIZE_SHIFT) & 3;
@@ -64,7 +69,7 @@ export function op_monitor(rec: usize): i32 {
 
 /** Waking at once is always allowed: MWAIT is a hint. Qualification 0: the address range is not armed. */
 export function op_mwait(rec: usize): i32 {
-  if (currentPrivilege() != 0) return ud();
+  if (!hasMonitor() || currentPrivilege() != 0) return ud();
   if (procControl(CPU_BASED_MWAIT_EXITING)) return exitInstruction(EXIT_REASON_MWAIT_INSTRUCTION, 0);
   return (<u32>get64(RCX) & ~1) != 0 ? gp0() : ST_NEXT;
 }

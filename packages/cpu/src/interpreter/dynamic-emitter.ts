@@ -43,6 +43,7 @@ export class DynamicEmitter extends Emitter {
   readonly record: Value;
   readonly #cpu: Value;
   readonly #imports: MicrocodeImports;
+  readonly operandsConstant = false;
   surroundings: Surroundings | undefined;
   readonly x87: X87Stack = new MemoryStack(this);
 

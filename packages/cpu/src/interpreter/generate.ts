@@ -411,14 +411,17 @@ class MainFunction {
   #jumpRelative(condition: Value | null, own: number): void {
     const b = this.#b;
     const taken = (): void => {
-      this.#count(own);
       const linked = b.loadI32(b.record, REC_LINK);
       b.if(linked, () => {
+        this.#count(own);
         b.if(b.int('gtS', this.#budget, b.i32(0)), () => {
           b.set(b.record, linked);
           b.br(this.#next);
         });
       }, () => {
+        // Only to another page does a branch lead where addresses are not canonical: there it faults itself.
+        b.raise(GP_VECTOR, 0, b.isNotCanonical(b.add(this.#pageRip, b.loadI64(b.record, REC_IMM))));
+        this.#count(own);
         const linkable = b.and(b.load(op.I32_LOAD8_U, b.record, REC_PREFIX), b.i32(PREFIX_LINKABLE));
         b.set(this.#link, b.select(linkable, b.record, b.i32(0)));
       });

@@ -37,6 +37,7 @@ export type Branch =
   | { readonly kind: 'indirect'; readonly rip: Value };
 
 export class ConstantEmitter extends Emitter {
+  readonly operandsConstant = true;
   readonly #cpu: Value;
   readonly #area: number;
   readonly #tlbSet: number;

@@ -27,8 +27,8 @@ const PAT_LOW = 0x00070406;
 const PAT_HIGH = 0x00070406;
 const APIC_BASE = 0xfee00800;
 const APIC_BSP = 0x100;
-/** Fast strings; no BTS, no PEBS. */
-const MISC_ENABLE = 0x1801;
+/** Fast strings, MONITOR; no BTS, no PEBS. */
+const MISC_ENABLE = 0x41801;
 const MXCSR_RESET = 0x1f80;
 const FCW_RESET = 0x40;
 const NO_VMCS = -1;

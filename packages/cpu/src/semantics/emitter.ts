@@ -1,6 +1,6 @@
 import {
   FCW, FLAG_A, FLAG_B, FLAG_CF, FLAG_MODE, FLAG_RES, FSW, GPR, SSE_BLOCKED, X87_BLOCKED, AVX_BLOCKED, EVENT_VECTOR, EVENT_TYPE,
-  EVENT_HAS_ERROR, EVENT_ERROR,
+  EVENT_HAS_ERROR, EVENT_ERROR, REAL_MODE,
 } from '../state/layout.ts';
 import { FunctionBuilder, type Value } from '../wasm/function-builder.ts';
 import * as op from '../wasm/opcodes.ts';
@@ -52,6 +52,8 @@ export abstract class Emitter extends FunctionBuilder {
   abstract nextRip(): Value;
   /** Target RIP of a relative branch, i64. */
   abstract relativeTarget(): Value;
+  /** Operands are known when the code is made. */
+  abstract readonly operandsConstant: boolean;
   /** Branches to the relative target, if the condition holds. */
   abstract jumpRelative(condition: Value | null): void;
   /** Branches to a computed RIP. */
@@ -348,12 +350,18 @@ export abstract class Emitter extends FunctionBuilder {
     const emit = (): void => {
       this.storeI32(this.cpu, EVENT_VECTOR, this.i32(vector));
       this.storeI32(this.cpu, EVENT_TYPE, this.i32(3));
-      this.storeI32(this.cpu, EVENT_HAS_ERROR, this.i32(errorCode === null ? 0 : 1));
+      // Real-address mode has no error codes (SDM vol. 3A, 22.1.4).
+      this.storeI32(this.cpu, EVENT_HAS_ERROR, errorCode === null ? this.i32(0) : this.ne(this.loadI32(this.cpu, REAL_MODE), this.i32(1)));
       this.storeI32(this.cpu, EVENT_ERROR, this.i32(errorCode ?? 0));
       this.leaveWithFault(null);
     };
     if (condition === null) emit();
     else this.if(condition, emit);
+  }
+
+  /** i32: the address does not have copies of bit 47 above (SDM vol. 1, 3.3.7.1). */
+  isNotCanonical(address: Value): Value {
+    return this.ne(this.shrS(this.shl(address, this.i64(16)), this.i64(16)), address);
   }
 
   /** #UD or #NM where CR0 and CR4 do not let SSE (AVX) instructions run. */

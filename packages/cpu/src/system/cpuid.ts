@@ -45,7 +45,7 @@ export const CPUID_FEATURES: readonly (readonly [name: string, leaf: number, reg
   ['pae', 1, EDX, 6], ['mce', 1, EDX, 7], ['cx8', 1, EDX, 8], ['apic', 1, EDX, 9], ['sep', 1, EDX, 11], ['mtrr', 1, EDX, 12],
   ['pge', 1, EDX, 13], ['mca', 1, EDX, 14], ['cmov', 1, EDX, 15], ['pat', 1, EDX, 16], ['pse36', 1, EDX, 17],
   ['clfsh', 1, EDX, 19], ['mmx', 1, EDX, 23], ['fxsr', 1, EDX, 24], ['sse', 1, EDX, 25], ['sse2', 1, EDX, 26],
-  ['sse3', 1, ECX, 0], ['pclmulqdq', 1, ECX, 1], ['vmx', 1, ECX, 5], ['ssse3', 1, ECX, 9], ['fma', 1, ECX, 12], ['cx16', 1, ECX, 13], ['pcid', 1, ECX, 17], ['sse4_1', 1, ECX, 19],
+  ['sse3', 1, ECX, 0], ['pclmulqdq', 1, ECX, 1], ['monitor', 1, ECX, 3], ['vmx', 1, ECX, 5], ['ssse3', 1, ECX, 9], ['fma', 1, ECX, 12], ['cx16', 1, ECX, 13], ['pcid', 1, ECX, 17], ['sse4_1', 1, ECX, 19],
   ['sse4_2', 1, ECX, 20], ['movbe', 1, ECX, 22], ['popcnt', 1, ECX, 23], ['aes', 1, ECX, 25], ['xsave', 1, ECX, 26], ['avx', 1, ECX, 28], ['f16c', 1, ECX, 29], ['rdrand', 1, ECX, 30],
   ['fsgsbase', 7, EBX, 0], ['tsc_adjust', 7, EBX, 1], ['bmi1', 7, EBX, 3], ['avx2', 7, EBX, 5], ['smep', 7, EBX, 7], ['bmi2', 7, EBX, 8],
   ['erms', 7, EBX, 9], ['invpcid', 7, EBX, 10], ['zero_fcs_fds', 7, EBX, 13], ['rdseed', 7, EBX, 18], ['adx', 7, EBX, 19], ['smap', 7, EBX, 20], ['clflushopt', 7, EBX, 23],
@@ -95,6 +95,8 @@ function basicLeaves(options: CpuidOptions): CpuidEntry[] {
     entry(4, 0x122, 0x01c0003f, 63, 0, 1),
     entry(4, 0x143, 0x01c0003f, 2047, 0, 2),
     entry(4, 0, 0, 0, 0, 3),
+    // MONITOR watches a line of 64 bytes; MWAIT's extensions (interrupts as break events with IF clear); C0 and C1.
+    entry(5, 64, 64, 3, 0x11),
     entry(7, 0, features(7, EBX), features(7, ECX), features(7, EDX), 0),
     entry(0xb, 0, 1, 0x100, apicId, 0),
     entry(0xb, 0, 1, 0x201, apicId, 1),

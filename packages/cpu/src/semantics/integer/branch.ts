@@ -23,11 +23,20 @@ const jmp: Semantics = (b) => {
 /** #GP(0) at the branch itself for a target that is not canonical (SDM vol. 2: JMP, CALL, RET), or beyond CS's limit. */
 function requireTarget(b: Emitter, target: Value): void {
   if (b.form.long) {
-    if (b.form.operandSize === 8) b.raise(GP, 0, b.ne(b.shrS(b.shl(target, b.i64(16)), b.i64(16)), target));
+    if (b.form.operandSize === 8) b.raise(GP, 0, b.isNotCanonical(target));
     return;
   }
   const limit = b.load(I64_LOAD32_U, b.cpu, SEG + CS * SEG_SIZE + SEG_LIMIT);
   b.raise(GP, 0, b.int('gtU', target, limit));
+}
+
+/**
+ * The same for the relative target, if the condition holds: before anything is changed. Compiled code leaves it to the fetch at the target.
+ */
+function requireRelativeTarget(b: Emitter, condition: Value | null): void {
+  if (b.form.operandSize === 2 || b.operandsConstant) return;
+  const wild = b.isNotCanonical(b.relativeTarget());
+  b.raise(GP, 0, condition ? b.and(condition, wild) : wild);
 }
 
 function zeroExtended(b: Emitter, value: Value): Value {
@@ -37,6 +46,7 @@ function zeroExtended(b: Emitter, value: Value): Value {
 const call: Semantics = (b) => {
   const size = b.form.operandSize;
   if (b.operand(0).kind === 'rel') {
+    requireRelativeTarget(b, null);
     pushValue(b, size, returnAddress(b, size));
     b.jumpRelative(null);
     return;
@@ -84,15 +94,20 @@ function loopWith(addressSize: number, condition: 'none' | 'equal' | 'not-equal'
   return (b) => {
     const next = b.sub(b.readGpr(RCX, addressSize), b.constant(addressSize, 1));
     const masked = b.mask(addressSize, next);
-    b.writeGpr(RCX, addressSize, masked);
     const more = b.eqz(b.eqz(masked));
     const taken = condition === 'none' ? more : b.and(more, b.condition(condition === 'equal' ? 4 : 5));
+    requireRelativeTarget(b, taken);
+    b.writeGpr(RCX, addressSize, masked);
     b.jumpRelative(taken);
   };
 }
 
 function jumpIfCounterZero(addressSize: number): Semantics {
-  return (b) => b.jumpRelative(b.eqz(b.readGpr(RCX, addressSize)));
+  return (b) => {
+    const taken = b.eqz(b.readGpr(RCX, addressSize));
+    requireRelativeTarget(b, taken);
+    b.jumpRelative(taken);
+  };
 }
 
 const branches: Record<string, Semantics> = { jmp, call, ret };
