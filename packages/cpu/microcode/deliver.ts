@@ -5,7 +5,7 @@
 import {
   ACTIVITY, CODE_MODE, CR2, DR6, DR7, EVENT_ADDRESS, EVENT_DR6, EVENT_ERROR, EVENT_HAS_ERROR, EVENT_TYPE, EVENT_VECTOR,
   EXIT_QUALIFICATION, EXIT_REASON, IDT_VECTORING_ERROR, IDT_VECTORING_INFO, INTERRUPTIBILITY, MSR_DEBUGCTL, NEXT_RIP, RIP,
-  ST_DISPATCH, ST_SHUTDOWN,
+  ST_DISPATCH, ST_FAULT, ST_SHUTDOWN,
 } from "../src/state/layout";
 import { NMI_UNBLOCKED, STEP_ARMED } from "../src/state/vmx-layout";
 import { get32, get64, set32, set64 } from "./cpu";
@@ -15,6 +15,7 @@ import {
 } from "./event";
 import { FLAG_BIT_RF, getRflags } from "./flags";
 import { enterHandler } from "./gate";
+import { switched } from "./task";
 import { setDelivering } from "./tlb";
 import { inGuest } from "./vmx/controls";
 import { vmexit } from "./vmx/exit";
@@ -46,6 +47,16 @@ export function deliver(): i32 {
   if (status != 0) return status;
   const length = isSoftware(type) ? <i32>(get64(NEXT_RIP) - get64(RIP)) : 0;
   return deliverEvent(vector, type, hasError, error, length);
+}
+
+/**
+ * What an instruction returns that switched tasks. A fault of the new task is delivered here: whoever gets ST_FAULT takes RIP
+ * for that of the instruction.
+ */
+export function settleTask(status: i32): i32 {
+  let now = status;
+  while (now == ST_FAULT && switched) now = deliver();
+  return now;
 }
 
 /** Asks the hypervisor's exception bitmap about the pending exception; else its payload reaches CR2 or DR6. */

@@ -18,6 +18,7 @@ import { operandSize } from "./operand";
 import { loadRealSegment } from "./segment";
 import { interruptWaits } from "./shadow";
 import { commitStack, openStack, pop, stackFault } from "./stack";
+import { settleTask } from "./deliver";
 import { switchTask, TASK_IRET } from "./task";
 import { inGuest, pinControl } from "./vmx/controls";
 
@@ -109,7 +110,7 @@ function returnV86(size: i32): i32 {
 function returnTask(): i32 {
   const link = <i32>readSystem<u16>(segBase(TR));
   if (fault) return ST_FAULT;
-  return switchTask(link, TASK_IRET, false, 0, 0, get64(NEXT_RIP), getRflags());
+  return settleTask(switchTask(link, TASK_IRET, false, 0, 0, get64(NEXT_RIP), getRflags()));
 }
 
 /** The frame's EFLAGS.VM at CPL 0: to virtual-8086 mode, with all segments from the stack. */

@@ -1,6 +1,6 @@
 /** Task switches of legacy modes (SDM vol. 3A, 9.3). In a guest each is a VM exit (vol. 3C, 26.2). */
 import {
-  CR0, CR3, CR4, CS, DS, ES, FS, GS, LDTR, PENDING_DEBUG, RIP, SS, ST_DISPATCH, ST_FAULT, ST_NEXT, ST_POLL, TR,
+  CR0, CR3, CR4, CS, DR7, DS, ES, FS, GS, LDTR, PENDING_DEBUG, RIP, SS, ST_DISPATCH, ST_FAULT, ST_NEXT, ST_POLL, TR,
 } from "../src/state/layout";
 import { get32, get64, getGpr, segAttr, segBase, segLimit, segSelector, set64, setGpr, setSeg } from "./cpu";
 import {
@@ -8,10 +8,10 @@ import {
   descPresent, isNull, loadFromDescriptor, loadNull, readDescriptor, setAccessed, setBusy, TYPE_LDT, TYPE_TSS16_AVAILABLE,
   TYPE_TSS16_BUSY, TYPE_TSS_AVAILABLE, TYPE_TSS_BUSY,
 } from "./descriptor";
-import { gp0, raiseError, raiseExit, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from "./event";
+import { raiseError, raiseExit, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from "./event";
 import { FLAG_BIT_NT, FLAG_BIT_VM, FLAGS_ALL, setRflags } from "./flags";
 import { flushTlbNonGlobal, loadPdptes, probeWrite, readSystem, systemSet, writeSystem } from "./mmu";
-import { ATTR_UNUSABLE, CR0_PG, CR0_TS, CR4_PAE, updateMode } from "./mode";
+import { ATTR_DPL_SHIFT, ATTR_UNUSABLE, CR0_PG, CR0_TS, CR4_PAE, updateMode } from "./mode";
 import { loadRealSegment } from "./segment";
 import { commitStack, openStack, push } from "./stack";
 import { inGuest } from "./vmx/controls";
@@ -24,6 +24,8 @@ export const TASK_GATE = 3;
 
 const EXIT_TASK_SWITCH = 9;
 const DEBUG_BT: i64 = 0x8000;
+/** L0 to L3 and LE, which end with the task (SDM vol. 3B, 19.2.4). */
+const DR7_LOCAL: i64 = 0x155;
 
 /** Offsets in the 32-bit and in the 16-bit TSS. */
 const TSS32_CR3 = 0x1c;
@@ -41,6 +43,8 @@ const TSS16_ES = 0x22;
 const TSS16_LDT = 0x2a;
 const TSS16_LIMIT: u32 = 0x2b;
 
+/** The switch is done: a fault is the new task's. */
+export let switched: bool = false;
 /** ERROR_EXT of the event whose task gate switches. */
 let external: i32 = 0;
 /** Linear address of the new task's descriptor. */
@@ -51,12 +55,13 @@ let newAttr: i32 = 0;
 
 /**
  * Switches to the task of `selector`. `rip` and `flags` are the old task's; an error code is pushed on the new task's
- * stack. ST_DISPATCH, ST_POLL, or ST_FAULT: from the point where the new task's state is loaded, in the new task.
+ * stack. ST_DISPATCH, ST_POLL, or ST_FAULT: from the point where the new task's state is loaded (`switched`), in the new task.
  */
 export function switchTask(
   selector: i32, source: i32, hasError: bool, error: i32, ext: i32, rip: i64, flags: i64,
 ): i32 {
   external = ext;
+  switched = false;
   if (readTask(selector, source) != ST_NEXT) return ST_FAULT;
   if (inGuest()) return raiseExit(EXIT_TASK_SWITCH, <i64>(<u32>(selector | (source << 30))), 0, 0);
   const oldSelector = segSelector(TR);
@@ -67,9 +72,12 @@ export function switchTask(
   if (source != TASK_IRET && !setBusy(newDescriptor, true)) return ST_FAULT;
   setSeg(TR, selector, newBase, newLimit, newAttr | 2);
   set64(CR0, get64(CR0) | CR0_TS);
+  set64(DR7, get64(DR7) & ~DR7_LOCAL);
+  switched = true;
   const status = loadNew(nested);
   if (status != ST_NEXT) return status;
   if (hasError && !pushError(error)) return ST_FAULT;
+  if (<u64>get64(RIP) > <u64>segLimit(CS)) return raiseError(VECTOR_GP, external);
   return get64(PENDING_DEBUG) & DEBUG_BT ? ST_POLL : ST_DISPATCH;
 }
 
@@ -155,8 +163,9 @@ function loadNew(nested: bool): i32 {
   if (wide && readSystem<u16>(newBase + TSS32_TRAP) & 1) set64(PENDING_DEBUG, get64(PENDING_DEBUG) | DEBUG_BT);
   set64(RIP, rip);
   if (nested) flags |= FLAG_BIT_NT;
-  setRflags(flags, wide ? FLAGS_ALL : 0xffff);
-  if (wide && get64(CR0) & CR0_PG && !loadCr3(cr3)) return gp0();
+  // A 16-bit TSS clears the upper half, VM with it.
+  setRflags(flags, FLAGS_ALL);
+  if (wide && get64(CR0) & CR0_PG && !loadCr3(cr3)) return raiseError(VECTOR_GP, external);
   return loadSegments(ldt, (flags & FLAG_BIT_VM) != 0 && wide);
 }
 
@@ -168,17 +177,20 @@ function loadCr3(cr3: i64): bool {
 }
 
 function loadSegments(ldt: i32, v86: bool): i32 {
-  for (let seg = ES; seg <= GS; seg++) setSeg(seg, 0, 0, 0, ATTR_UNUSABLE);
+  // All selectors are there before the first descriptor is looked at, and the privilege level is that of the new CS.
+  setSeg(ES, newEs, 0, 0, ATTR_UNUSABLE);
+  setSeg(CS, newCs, 0, 0, ATTR_UNUSABLE);
+  setSeg(SS, newSs, 0, 0, ATTR_UNUSABLE | ((newCs & 3) << ATTR_DPL_SHIFT));
+  setSeg(DS, newDs, 0, 0, ATTR_UNUSABLE);
+  setSeg(FS, newFs, 0, 0, ATTR_UNUSABLE);
+  setSeg(GS, newGs, 0, 0, ATTR_UNUSABLE);
   setSeg(LDTR, ldt, 0, 0, ATTR_UNUSABLE);
+  updateMode();
   if (!v86) {
-    // The privilege level is that of the new CS from here on.
-    setSeg(SS, newSs, 0, 0, ATTR_UNUSABLE | ((newCs & 3) << 5));
-    updateMode();
     if (loadLdt(ldt) != ST_NEXT || loadCode(newCs) != ST_NEXT || loadStack(newSs) != ST_NEXT) return ST_FAULT;
     if (loadData(ES, newEs) != ST_NEXT || loadData(DS, newDs) != ST_NEXT) return ST_FAULT;
     return loadData(FS, newFs) == ST_NEXT && loadData(GS, newGs) == ST_NEXT ? ST_NEXT : ST_FAULT;
   }
-  updateMode();
   if (loadLdt(ldt) != ST_NEXT) return ST_FAULT;
   loadRealSegment(ES, newEs);
   loadRealSegment(CS, newCs);
@@ -212,7 +224,7 @@ function loadCode(selector: i32): i32 {
   if (!setAccessed()) return ST_FAULT;
   loadFromDescriptor(CS, selector);
   updateMode();
-  return <u64>get64(RIP) > <u64>segLimit(CS) ? gp0() : ST_NEXT;
+  return ST_NEXT;
 }
 
 function loadStack(selector: i32): i32 {
@@ -242,7 +254,7 @@ function loadData(seg: i32, selector: i32): i32 {
 }
 
 function pushError(error: i32): bool {
-  openStack();
+  openStack(external);
   if (!push(isWide() ? 4 : 2, <i64>error)) return false;
   commitStack();
   return true;

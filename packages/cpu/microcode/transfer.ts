@@ -19,6 +19,7 @@ import { currentPrivilege, in64BitMode, inLongMode, inRealOrV86, updateMode } fr
 import { operandSize, readSized } from "./operand";
 import { loadRealSegment } from "./segment";
 import { commitStack, hasRoom, openNewStack, openStack, openStack64, peek, pop, push, skip, stackFault, stackPointer } from "./stack";
+import { settleTask } from "./deliver";
 import { switchTask, TASK_CALL, TASK_JUMP } from "./task";
 
 // ---- the far pointer that readFarPointer() found
@@ -97,7 +98,7 @@ function toTask(selector: i32, kind: i32, source: i32): i32 {
   // Of a TSS itself presence is checked behind its place and type, by switchTask().
   if (kind == TYPE_TASK_GATE && !descPresent()) return npSelector(selector);
   const task = kind == TYPE_TASK_GATE ? descLow >>> 16 : selector;
-  return switchTask(task, source, false, 0, 0, get64(NEXT_RIP), getRflags());
+  return settleTask(switchTask(task, source, false, 0, 0, get64(NEXT_RIP), getRflags()));
 }
 
 // ---- the call gate that readGate() took apart

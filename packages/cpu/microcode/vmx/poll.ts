@@ -35,6 +35,8 @@ const BLOCKED_BY_NMI = 8;
 const SHUTDOWN = 2;
 const WAIT_FOR_SIPI = 3;
 const DR6_BS: i64 = 0x4000;
+/** A task switch to a TSS with the T flag. */
+const DR6_BT: i64 = 0x8000;
 const DR6_BREAKPOINTS: i64 = 0xf;
 /** Pending-debug bit 12: an enabled breakpoint matched. */
 const PENDING_ENABLED: i64 = 0x1000;
@@ -114,9 +116,9 @@ function pollTraps(): i32 {
   // MOV SS holds debug traps back with the interrupts (vol. 3A, 7.8.3).
   if (pending == 0 || get32(INTERRUPTIBILITY) & BLOCKED_BY_MOV_SS) return ST_NEXT;
   set64(PENDING_DEBUG, 0);
-  if (!(pending & (DR6_BS | PENDING_ENABLED))) return ST_NEXT;
+  if (!(pending & (DR6_BS | DR6_BT | PENDING_ENABLED))) return ST_NEXT;
   set32(ACTIVITY, 0);
-  debugFault(pending & (DR6_BS | DR6_BREAKPOINTS));
+  debugFault(pending & (DR6_BS | DR6_BT | DR6_BREAKPOINTS));
   return settle(deliver());
 }
 
