@@ -6,7 +6,7 @@ import {
   FLAG_BIT_AC, FLAG_BIT_DF, FLAG_BIT_ID, FLAG_BIT_IF, FLAG_BIT_IOPL, FLAG_BIT_NT, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_BIT_VIF, FLAG_BIT_VIP,
   FLAG_BIT_VM, FLAGS_ARITHMETIC, getRflags, iopl, setRflags, testFlag,
 } from "./flags";
-import { CR4_PVI, CR4_SMAP, CR4_VME, currentPrivilege, inV86, updateTlbSet } from "./mode";
+import { CR4_SMAP, CR4_VME, currentPrivilege, inV86, updateTlbSet, virtualInterrupts } from "./mode";
 import { operandSize } from "./operand";
 import { blockBySti, interruptWaits } from "./shadow";
 import { commitStack, openStack, pop, push, stackFault } from "./stack";
@@ -17,18 +17,13 @@ function poll(): i32 {
   return ST_POLL;
 }
 
-/** Is VIF what CLI and STI act on: virtual-8086 mode with VME, or CPL 3 with PVI, below IOPL? */
-function virtualIf(): bool {
-  return inV86() ? (get32(CR4) & CR4_VME) != 0 : currentPrivilege() == 3 && (get32(CR4) & CR4_PVI) != 0;
-}
-
 /** CLI */
 export function op_cli(rec: usize): i32 {
   if (currentPrivilege() <= iopl()) {
     setRflags(0, FLAG_BIT_IF);
     return ST_NEXT;
   }
-  if (!virtualIf()) return gp0();
+  if (!virtualInterrupts()) return gp0();
   setRflags(0, FLAG_BIT_VIF);
   return ST_NEXT;
 }
@@ -36,7 +31,7 @@ export function op_cli(rec: usize): i32 {
 /** STI; interrupts stay off for one more instruction when they were off */
 export function op_sti(rec: usize): i32 {
   if (currentPrivilege() > iopl()) {
-    if (!virtualIf() || testFlag(FLAG_BIT_VIP)) return gp0();
+    if (!virtualInterrupts() || testFlag(FLAG_BIT_VIP)) return gp0();
     setRflags(FLAG_BIT_VIF, FLAG_BIT_VIF);
     return ST_NEXT;
   }

@@ -7,7 +7,7 @@ import {
   VECTOR_OF,
 } from "./event";
 import {
-  FLAG_BIT_IF, FLAG_BIT_IOPL, FLAG_BIT_NT, FLAG_BIT_OF, FLAG_BIT_TF, FLAG_BIT_VIF, getArithmeticFlags, getRflags, iopl, setRflags,
+  FLAG_BIT_IF, FLAG_BIT_IOPL, FLAG_BIT_OF, FLAG_BIT_TF, FLAG_BIT_VIF, getArithmeticFlags, getRflags, iopl, setRflags,
 } from "./flags";
 import { enterVector } from "./gate";
 import { ea, fault, readSystem } from "./mmu";
@@ -45,7 +45,7 @@ function redirect(vector: i32): i32 {
   const virtual = iopl() < 3;
   if (virtual) image = (image & ~FLAG_BIT_IF) | FLAG_BIT_IOPL | (image & FLAG_BIT_VIF ? FLAG_BIT_IF : 0);
   const status = enterVector(<i64>(entry & 0xffff), entry >>> 16, image, get64(NEXT_RIP));
-  if (status == ST_DISPATCH) setRflags(0, FLAG_BIT_TF | FLAG_BIT_NT | (virtual ? FLAG_BIT_VIF : FLAG_BIT_IF));
+  if (status == ST_DISPATCH) setRflags(0, FLAG_BIT_TF | (virtual ? FLAG_BIT_VIF : FLAG_BIT_IF));
   return status;
 }
 

@@ -13,7 +13,7 @@ import {
   FLAGS_ALL, FLAGS_ARITHMETIC, FLAG_BIT_DF, getRflags, iopl, setRflags, testFlag,
 } from "./flags";
 import { fault, readSystem } from "./mmu";
-import { CR4_VME, currentPrivilege, in64BitMode, inLongMode, inRealOrV86, inV86, updateMode } from "./mode";
+import { CR4_VME, currentPrivilege, in64BitMode, inLongMode, inRealOrV86, inV86, updateMode, virtualInterruptWaits } from "./mode";
 import { operandSize } from "./operand";
 import { loadRealSegment } from "./segment";
 import { interruptWaits } from "./shadow";
@@ -40,7 +40,7 @@ export function op_iret(rec: usize): i32 {
   const status = returnFrom(operandSize(rec));
   if (status == ST_FAULT) return ST_FAULT;
   set32(NMI_UNBLOCKED, 0);
-  return blocked || testFlag(FLAG_BIT_TF) || (!hadIf && testFlag(FLAG_BIT_IF) && interruptWaits()) ? ST_POLL : ST_DISPATCH;
+  return blocked || testFlag(FLAG_BIT_TF) || virtualInterruptWaits() || (!hadIf && testFlag(FLAG_BIT_IF) && interruptWaits()) ? ST_POLL : ST_DISPATCH;
 }
 
 /** IRET ends blocking by NMI even when it faults (SDM vol. 3A, 7.7.1; in a guest, vol. 3C, 26.3). */

@@ -4,7 +4,7 @@ import {
   TLB_SET, TLB_SET_SIZE, X87_BLOCKED, XCR0,
 } from "../src/state/layout";
 import { cpu, get32, get64, segAttr, segLimit, set32, set64 } from "./cpu";
-import { FLAG_BIT_AC, FLAG_BIT_VM } from "./flags";
+import { FLAG_BIT_AC, FLAG_BIT_VIF, FLAG_BIT_VIP, FLAG_BIT_VM } from "./flags";
 
 export const CR0_PE = 0x1;
 export const CR0_MP = 0x2;
@@ -139,6 +139,17 @@ export function inV86(): bool {
 @inline
 export function isCanonical(linear: i64): bool {
   return (linear << 16) >> 16 == linear;
+}
+
+/** VIF and VIP have a meaning: virtual-8086 mode with VME, or CPL 3 with PVI (SDM vol. 3B, 22.3 and 22.4). */
+export function virtualInterrupts(): bool {
+  return inV86() ? (get32(CR4) & CR4_VME) != 0 : currentPrivilege() == 3 && (get32(CR4) & CR4_PVI) != 0;
+}
+
+/** A virtual interrupt waits that the program has enabled: #GP(0) before its next instruction (22.3.2). */
+export function virtualInterruptWaits(): bool {
+  const both = FLAG_BIT_VIF | FLAG_BIT_VIP;
+  return (get32(RFLAGS_REST) & both) == both && virtualInterrupts();
 }
 
 /** Paging is on. */

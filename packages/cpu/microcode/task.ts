@@ -11,7 +11,7 @@ import {
 import { raiseError, raiseExit, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from "./event";
 import { FLAG_BIT_NT, FLAG_BIT_VM, FLAGS_ALL, setRflags } from "./flags";
 import { flushTlbNonGlobal, loadPdptes, probeWrite, readSystem, systemSet, writeSystem } from "./mmu";
-import { ATTR_DPL_SHIFT, ATTR_UNUSABLE, CR0_PG, CR0_TS, CR4_PAE, updateMode } from "./mode";
+import { ATTR_DPL_SHIFT, ATTR_UNUSABLE, CR0_PG, CR0_TS, CR4_PAE, updateMode, virtualInterruptWaits } from "./mode";
 import { loadRealSegment } from "./segment";
 import { commitStack, openStack, push } from "./stack";
 import { inGuest } from "./vmx/controls";
@@ -78,7 +78,7 @@ export function switchTask(
   if (status != ST_NEXT) return status;
   if (hasError && !pushError(error)) return ST_FAULT;
   if (<u64>get64(RIP) > <u64>segLimit(CS)) return raiseError(VECTOR_GP, external);
-  return get64(PENDING_DEBUG) & DEBUG_BT ? ST_POLL : ST_DISPATCH;
+  return get64(PENDING_DEBUG) & DEBUG_BT || virtualInterruptWaits() ? ST_POLL : ST_DISPATCH;
 }
 
 function isWide(): bool {

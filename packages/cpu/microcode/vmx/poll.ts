@@ -17,8 +17,9 @@ import {
 } from "../../../kvm-run/src/vmx/exit-reasons";
 import { cpu, get32, get64, set32, set64 } from "../cpu";
 import { deliver, deliverEvent } from "../deliver";
-import { debugFault, TYPE_EXTERNAL, TYPE_NMI } from "../event";
+import { debugFault, gp0, TYPE_EXTERNAL, TYPE_NMI } from "../event";
 import { FLAG_BIT_IF, FLAG_BIT_RF, FLAG_BIT_TF } from "../flags";
+import { virtualInterruptWaits } from "../mode";
 import { settleStiShadow } from "../shadow";
 import { inGuest, pinControl, procControl, secondaryControl } from "./controls";
 import { interruptPending, takeVector, vmexit, vmexitEvent, vmexitExternalInterrupt } from "./exit";
@@ -70,7 +71,12 @@ export function pollEvents(): i32 {
   }
   const interrupt = pollInterrupts();
   if (interrupt != ST_NEXT) return interrupt;
-  return get32(ACTIVITY) != 0 ? POLL_HALTED : beginInstruction();
+  if (get32(ACTIVITY) != 0) return POLL_HALTED;
+  if (virtualInterruptWaits()) {
+    gp0();
+    return settle(deliver());
+  }
+  return beginInstruction();
 }
 
 /** Blocking by STI and MOV SS ends with the instruction that was let through. */
