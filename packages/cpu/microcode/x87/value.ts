@@ -201,11 +201,44 @@ export function x87Div(a: v128, b: v128): v128 {
   return round((first ^ second) & SIGN, exponent, quotient, remainderBits(rest, y));
 }
 
-export function x87Sqrt(b: v128): v128 {
+function generalRoot(b: v128): v128 {
   clearRaised();
   takeB(signExponentOf(b), significandOf(b));
   squareRoot();
   return result();
+}
+
+/** 2^65 and 2^21; the greatest double below 2^64; how close to a half a fraction is left to the general way. */
+const RADICAND_SCALE: f64 = 36893488147419103232.0;
+const STEP_SCALE: f64 = 2097152.0;
+const GREATEST_ROOT: f64 = 18446744073709549568.0;
+const NEAR_HALF: f64 = 0.499999;
+
+/**
+ * The root of N = high:lowWord in doubles gives its upper 53 bits, h. N is a multiple of 2^63 and the square of h * 2^11 one of
+ * 2^22, so (N >> 22) - h * h, which is small, is exact in 64 bits; one step of Newton's gives the other bits and a fraction,
+ * good to forty bits. No root lies half way between two words.
+ */
+export function x87Sqrt(b: v128): v128 {
+  const significand = significandOf(b);
+  const signExponent = signExponentOf(b);
+  if (!(usesShortWay() & isNormal(signExponent) & (<i64>significand < 0))) return generalRoot(b);
+  const odd = (signExponent - BIAS) & 1;
+  const high = odd ? significand : significand >> 1;
+  const lowWord = odd ? 0 : significand << 63;
+  const guess = Math.sqrt(<f64><i64>(high >> 1) * RADICAND_SCALE);
+  const root = guess > GREATEST_ROOT ? GREATEST_ROOT : guess;
+  const upper = <u64><i64>(root * (1.0 / 2048.0));
+  const left = <i64>((high << 42) | (lowWord >> 22)) - <i64>(upper * upper);
+  const step = (<f64>left * STEP_SCALE) / root;
+  const whole = nearest<f64>(step);
+  const fraction = step - whole;
+  if (Math.abs(fraction) > NEAR_HALF) return generalRoot(b);
+  const word = (upper << 11) + <u64><i64>whole;
+  // What is left after the step, where that is less than 2^63; elsewhere the fraction tells its sign.
+  const rest = Math.abs(fraction) < 0.25 ? <i64>((<u64>left << 22) - <u64><i64>whole * ((upper << 12) + <u64><i64>whole)) : <i64>1 - (<i64>(fraction < 0) << 1);
+  set32(FSW, (get32(FSW) & ~C1) | (i32(rest != 0) << 5) | (i32(rest < 0) << 9));
+  return valueOf(((signExponent - BIAS - odd) >> 1) + BIAS, word);
 }
 
 /** A with a number in memory, for those that are not normal. */
