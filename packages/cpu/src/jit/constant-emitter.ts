@@ -5,14 +5,14 @@
  */
 import { type Instruction, OP_REG, type Operand, RC_GPR, RC_GPR_HIGH, RC_MMX, RC_VEC } from '../decode/instruction.ts';
 import { wantsSumOnly } from '../interpreter/mnemonic-traits.ts';
-import { Emitter, type FormShape, type Modified } from '../semantics/emitter.ts';
+import type { FormShape, Modified } from '../semantics/emitter.ts';
 import { MemoryStack, type X87Stack } from '../semantics/x87/stack.ts';
 import {
-  AVX_BLOCKED, FLAG_CF, FPR, GPR, SEG, SEG_BASE, SEG_SIZE, SSE_BLOCKED, TLB_ENTRIES, TLB_READ, TLB_WRITE, X87_BLOCKED, XMM, XMM_SIZE,
+  AVX_BLOCKED, FPR, GPR, SEG, SEG_BASE, SEG_SIZE, SSE_BLOCKED, TLB_ENTRIES, TLB_READ, TLB_WRITE, X87_BLOCKED, XMM, XMM_SIZE,
 } from '../state/layout.ts';
 import type { Value } from '../wasm/function-builder.ts';
 import * as op from '../wasm/opcodes.ts';
-import { FlagLocals, type FlagKind, type PendingFlags } from './lazy-flags.ts';
+import { FlagEmitter } from './flag-emitter.ts';
 import { X87Locals } from './x87-locals.ts';
 
 const FS = 4;
@@ -36,14 +36,13 @@ export type Branch =
   | { readonly kind: 'relative'; readonly condition: Value | null }
   | { readonly kind: 'indirect'; readonly rip: Value };
 
-export class ConstantEmitter extends Emitter {
+export class ConstantEmitter extends FlagEmitter {
   readonly operandsConstant = true;
   readonly #cpu: Value;
   readonly #area: number;
   readonly #tlbSet: number;
   readonly #context: RegionContext;
   readonly #gprs: readonly Value[];
-  readonly flags: FlagLocals;
   /** RIP of the entry's page: RIP minus offset. */
   readonly pageRip: Value;
   /** Registers that the region reads or writes, and those that it writes, one bit each. */
@@ -55,11 +54,8 @@ export class ConstantEmitter extends Emitter {
   /** The x87 stack in locals, in regions that want it so. */
   readonly x87Locals: X87Locals | null;
   readonly x87: X87Stack;
-  pending: PendingFlags | null = null;
   /** The current instruction may be executed many times before the region is left. */
   inLoop = true;
-  /** Nobody sees the flags that the current instruction sets. */
-  flagsDead = false;
   /** What a branch instruction asked for. */
   branch: Branch | null = null;
   #ins!: Instruction;
@@ -69,14 +65,13 @@ export class ConstantEmitter extends Emitter {
 
   /** `tlbSet`: host address of the TLB set that is in force when the region runs. */
   constructor(area: number, tlbSet: number, x87InLocals: boolean, context: RegionContext) {
-    super([]);
+    super();
     this.#area = area;
     this.#tlbSet = tlbSet;
     this.#context = context;
     this.#cpu = this.i32(area);
     this.#gprs = Array.from({ length: GPRS }, () => this.permanentLocal(op.I64));
     this.pageRip = this.permanentLocal(op.I64);
-    this.flags = new FlagLocals(this);
     this.x87Locals = x87InLocals ? new X87Locals(this) : null;
     this.x87 = this.x87Locals ?? new MemoryStack(this);
   }
@@ -368,144 +363,6 @@ export class ConstantEmitter extends Emitter {
       return this.i32(1);
     }
     return this.call(this.#context.microcode(name, values.map((v) => v.type), result), result, ...values);
-  }
-
-  // ---- flags
-
-  #hold(kind: FlagKind, size: number, a: Value | null, b: Value | null, r: Value): void {
-    if (this.flagsDead) return;
-    const places = this.flags.of(size);
-    this.set(places.r, r);
-    if (a) this.set(places.a, a);
-    if (b) this.set(places.b, b);
-    this.pending = { kind, size };
-  }
-
-  override flagsAdd(size: number, a: Value, b: Value, result: Value): void {
-    this.#hold('add', size, a, b, result);
-  }
-
-  override flagsSub(size: number, a: Value, b: Value, result: Value): void {
-    this.#hold('sub', size, a, b, result);
-  }
-
-  override flagsCarry(size: number, a: Value, b: Value, result: Value, carry: Value, subtract: boolean): void {
-    if (this.flagsDead) return;
-    this.set(this.flags.carry, carry);
-    this.#hold(subtract ? 'sbb' : 'adc', size, a, b, result);
-  }
-
-  override flagsStep(size: number, a: Value, result: Value, subtract: boolean): void {
-    if (this.flagsDead) return;
-    this.#carryToArea();
-    this.#hold(subtract ? 'dec' : 'inc', size, a, this.constant(size, 1), result);
-  }
-
-  override flagsLogic(size: number, result: Value): void {
-    this.#hold('logic', size, null, null, result);
-  }
-
-  override flagsResult(size: number, result: Value, carry: Value, overflow: Value): void {
-    if (this.flagsDead) return;
-    this.set(this.flags.carry, carry);
-    this.set(this.flags.overflow, overflow);
-    this.#hold('result', size, null, null, result);
-  }
-
-  override flagsAll(f: { cf: Value; pf: Value; af: Value; zf: Value; sf: Value; of: Value }): void {
-    if (this.flagsDead) return;
-    this.pending = null;
-    super.flagsAll(f);
-  }
-
-  /** INC and DEC leave CF: it must stand in the area. */
-  #carryToArea(): void {
-    const carry = this.pending && this.flags.carryOf(this.pending);
-    if (carry) this.storeI32(this.cpu, FLAG_CF, carry);
-  }
-
-  override carry(): Value {
-    return (this.pending && this.flags.carryOf(this.pending)) ?? super.carry();
-  }
-
-  override setCarry(value: Value): void {
-    if (this.flagsDead) return;
-    const kept = this.copy(value);
-    this.flush();
-    super.setCarry(kept);
-  }
-
-  override parity(): Value {
-    return this.pending ? this.flags.parityOf(this.pending) : super.parity();
-  }
-
-  override auxiliary(): Value {
-    return this.pending ? this.flags.auxiliaryOf(this.pending) : super.auxiliary();
-  }
-
-  override condition(code: number): Value {
-    if (!this.pending) return super.condition(code);
-    const positive = this.flags.positive(this.pending, code & ~1);
-    if (positive) return (code & 1) === 0 ? positive : this.eqz(positive);
-    // INC and DEC: B and BE need the area's CF.
-    const carry = super.carry();
-    const value = (code & ~1) === 2 ? carry : this.or(carry, this.flags.zeroOf(this.pending));
-    return (code & 1) === 0 ? value : this.eqz(value);
-  }
-
-  /** Writes the flags to the area, as code that follows needs them; what is pending stays so for other paths. */
-  storeFlags(): void {
-    if (!this.pending) return;
-    const { kind, size } = this.pending;
-    const { a, b, r } = this.flags.of(size);
-    switch (kind) {
-      case 'add': super.flagsAdd(size, a, b, r); break;
-      case 'sub': super.flagsSub(size, a, b, r); break;
-      case 'adc': case 'sbb': super.flagsCarry(size, a, b, r, this.flags.carry, kind === 'sbb'); break;
-      case 'inc': case 'dec': super.flagsStep(size, a, r, kind === 'dec'); break;
-      case 'logic': super.flagsLogic(size, r); break;
-      default: super.flagsResult(size, r, this.flags.carry, this.flags.overflow);
-    }
-  }
-
-  /** From here on the area has the flags. */
-  flush(): void {
-    this.storeFlags();
-    this.pending = null;
-  }
-
-  /**
-   * Conditional parts of an instruction: a constant condition chooses one; where an arm changes the flags, both arms leave
-   * them in the area.
-   */
-  override if(condition: Value, then: () => void, otherwise?: () => void): void {
-    if (condition.local < 0) {
-      if (condition.lo !== 0 || condition.hi !== 0) then();
-      else otherwise?.();
-      return;
-    }
-    const before = this.pending;
-    let changed = false;
-    const first = (): void => {
-      then();
-      changed = this.pending !== before;
-      if (changed) this.flush();
-      this.pending = before;
-    };
-    const second = (): void => {
-      otherwise?.();
-      if (changed) this.flush();
-      else if (this.pending !== before) throw new Error(`${this.form.mnemonic} changes the flags in its second arm alone`);
-    };
-    super.if(condition, first, otherwise || before ? second : undefined);
-    this.pending = changed ? null : before;
-  }
-
-  /** For control between instructions: nothing of this emitter's knowledge is joined after it. */
-  ifPlain(condition: Value, then: () => void): void {
-    const before = this.pending;
-    super.if(condition, then);
-    this.pending = before;
   }
 
   // ---- constants

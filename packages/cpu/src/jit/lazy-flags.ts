@@ -8,11 +8,23 @@ import * as op from '../wasm/opcodes.ts';
 export const FLAG_KINDS = ['add', 'sub', 'logic', 'inc', 'dec', 'adc', 'sbb', 'result'] as const;
 export type FlagKind = (typeof FLAG_KINDS)[number];
 
-/** What is known about the flags at a point of the code; null elsewhere: the area has them. */
-export interface PendingFlags {
+/** Flags whose inputs are held in locals. */
+export interface HeldFlags {
   readonly kind: FlagKind;
   /** Bytes. */
   readonly size: number;
+}
+
+/** A rotate, whose result is held in a local: CF and OF come from it. */
+export interface Rotation {
+  readonly left: boolean;
+  readonly size: number;
+}
+
+/** What is known about the flags at a point of the code; where `held` is null, the area has those that no rotate has set since. */
+export interface PendingFlags {
+  readonly held: HeldFlags | null;
+  readonly rotation: Rotation | null;
 }
 
 /** Where the values of pending flags are kept. */
@@ -28,6 +40,8 @@ export class FlagLocals {
   /** CF and OF as i32, of kinds that compute them. */
   readonly carry: Value;
   readonly overflow: Value;
+  /** Result of a rotate, zero-extended. */
+  readonly rotated: Value;
   readonly #f: FunctionBuilder;
 
   constructor(f: FunctionBuilder) {
@@ -37,6 +51,7 @@ export class FlagLocals {
     this.#wide = places(op.I64);
     this.carry = f.permanentLocal(op.I32);
     this.overflow = f.permanentLocal(op.I32);
+    this.rotated = f.permanentLocal(op.I64);
   }
 
   of(size: number): Places {
@@ -57,7 +72,7 @@ export class FlagLocals {
   }
 
   /** CF as i32, or null: the area has it. */
-  carryOf({ kind, size }: PendingFlags): Value | null {
+  carryOf({ kind, size }: HeldFlags): Value | null {
     const f = this.#f;
     const { a, b, r } = this.of(size);
     switch (kind) {
@@ -69,16 +84,16 @@ export class FlagLocals {
     }
   }
 
-  zeroOf({ kind, size }: PendingFlags): Value {
+  zeroOf({ kind, size }: HeldFlags): Value {
     const { a, b, r } = this.of(size);
     return kind === 'sub' ? this.#f.eq(a, b) : this.#f.eqz(r);
   }
 
-  signOf({ size }: PendingFlags): Value {
+  signOf({ size }: HeldFlags): Value {
     return this.#negative(size, this.of(size).r);
   }
 
-  overflowOf({ kind, size }: PendingFlags): Value {
+  overflowOf({ kind, size }: HeldFlags): Value {
     const f = this.#f;
     const { a, b, r } = this.of(size);
     const smallest = size === 8 ? f.i64(0, 0x8000_0000 | 0) : f.i32(size === 4 ? 0x8000_0000 | 0 : size === 2 ? 0x8000 : 0x80);
@@ -93,7 +108,7 @@ export class FlagLocals {
   }
 
   /** SF != OF: less, of signed numbers. */
-  lessOf(pending: PendingFlags): Value {
+  lessOf(pending: HeldFlags): Value {
     const { kind, size } = pending;
     const { a, b } = this.of(size);
     if (kind === 'sub') return this.#f.ltS(this.#signed(size, a), this.#signed(size, b));
@@ -101,13 +116,13 @@ export class FlagLocals {
     return this.#f.xor(this.signOf(pending), this.overflowOf(pending));
   }
 
-  parityOf({ size }: PendingFlags): Value {
+  parityOf({ size }: HeldFlags): Value {
     const f = this.#f;
     const low = f.and(f.wrap(this.of(size).r), f.i32(0xff));
     return f.and(f.xor(f.int('popcnt', low), f.i32(1)), f.i32(1));
   }
 
-  auxiliaryOf({ kind, size }: PendingFlags): Value {
+  auxiliaryOf({ kind, size }: HeldFlags): Value {
     const f = this.#f;
     if (kind === 'logic' || kind === 'result') return f.i32(0);
     const { a, b, r } = this.of(size);
@@ -116,7 +131,7 @@ export class FlagLocals {
   }
 
   /** Conditions 0 (O), 2 (B), 4 (E), 6 (BE), 8 (S), 10 (P), 12 (L), 14 (LE); null where the area's CF is needed. */
-  positive(pending: PendingFlags, code: number): Value | null {
+  positive(pending: HeldFlags, code: number): Value | null {
     const f = this.#f;
     const { a, b } = this.of(pending.size);
     const sub = pending.kind === 'sub';

@@ -24,7 +24,8 @@ import * as op from '../wasm/opcodes.ts';
 import { chain } from './chain.ts';
 import { type BlockedWord, ConstantEmitter } from './constant-emitter.ts';
 import { deadFlags, flagsDeadAtStart } from './dead-flags.ts';
-import { FLAG_KINDS, type PendingFlags } from './lazy-flags.ts';
+import { rotationCode } from './flag-emitter.ts';
+import { FLAG_KINDS, type HeldFlags, type PendingFlags } from './lazy-flags.ts';
 import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 import type { Shape } from './structure.ts';
 import { targetHash } from './target-hash.ts';
@@ -81,9 +82,9 @@ const RIGHTS_MASK = 0x1_001e;
 const WRITABLE_DATA = 0x12;
 
 /** How flags may stand where a region is left. */
-const EXITS: readonly (PendingFlags | null)[] = [null, ...FLAG_KINDS.flatMap((kind) => [1, 2, 4, 8].map((size) => ({ kind, size })))];
+const EXITS: readonly (HeldFlags | null)[] = [null, ...FLAG_KINDS.flatMap((kind) => [1, 2, 4, 8].map((size) => ({ kind, size })))];
 
-function exitOf(flags: PendingFlags | null): number {
+function exitOf(flags: HeldFlags | null): number {
   return flags ? 1 + FLAG_KINDS.indexOf(flags.kind) * 4 + Math.log2(flags.size) : 0;
 }
 
@@ -127,6 +128,9 @@ class RegionFunction {
   readonly #depths: readonly number[];
   readonly #offset: Value;
   readonly #undone: Value;
+  /** Of the rotate after which the region is left, if its flags are pending; else zero. */
+  readonly #rotation: Value;
+  #rotates = false;
   #exit: Label = 0;
   #known: Label = 0;
   /** Where to leave with flags pending, by exitOf(). */
@@ -158,6 +162,7 @@ class RegionFunction {
     this.#status = b.permanentLocal(op.I32);
     this.#offset = b.permanentLocal(op.I32);
     this.#undone = b.permanentLocal(op.I32);
+    this.#rotation = b.permanentLocal(op.I32);
   }
 
   get registers(): Registers {
@@ -180,6 +185,8 @@ class RegionFunction {
     this.#tree(0);
     EXITS.forEach((flags, i) => this.#knownExit(flags, i));
     b.end();
+    b.pending = null;
+    if (this.#rotates) b.if(this.#rotation, () => b.storeRotation(this.#rotation));
     b.set(this.#budget, b.sub(this.#budget, this.#undone));
     b.set(this.#rip, b.ripAt(b.extendS(this.#offset)));
     b.end();
@@ -284,9 +291,13 @@ class RegionFunction {
   /** Leaves for an offset, with instructions of the block completed that the budget does not know of. */
   #leave(offset: number, status: number, completed = 0): void {
     const b = this.#b;
-    const exit = exitOf(b.pending);
+    const exit = exitOf(b.pending?.held ?? null);
     this.#taken.add(exit);
     b.x87Locals?.noteDepth();
+    if (b.pending?.rotation) {
+      this.#rotates = true;
+      b.set(this.#rotation, b.i32(rotationCode(b.pending.rotation)));
+    }
     b.set(this.#offset, b.i32(offset));
     b.set(this.#status, b.i32(status));
     b.set(this.#undone, b.i32(completed));
@@ -297,12 +308,12 @@ class RegionFunction {
     this.#leave(this.#current.offset, ST_INTERPRET, this.#completed);
   }
 
-  #knownExit(flags: PendingFlags | null, number: number): void {
+  #knownExit(held: HeldFlags | null, number: number): void {
     const b = this.#b;
     b.end();
     if (!this.#taken.has(number)) return;
     b.resetLocals();
-    b.pending = flags;
+    b.pending = held && { held, rotation: null };
     b.storeFlags();
     b.br(this.#known);
   }

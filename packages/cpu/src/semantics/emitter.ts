@@ -281,6 +281,35 @@ export abstract class Emitter extends FunctionBuilder {
     this.storeI32(this.cpu, FLAG_CF, f.cf);
   }
 
+  /** Sets CF and OF, and keeps the other four flags. */
+  flagsCarryOverflow(cf: Value, of: Value): void {
+    const pf = this.parity();
+    const af = this.auxiliary();
+    const zf = this.condition(4);
+    const sf = this.condition(8);
+    this.flagsAll({ cf, pf, af, zf, sf, of });
+  }
+
+  /** ROL and ROR. */
+  flagsRotate(size: number, result: Value, left: boolean): void {
+    const { carry, overflow } = this.rotationFlags(size, result, left);
+    this.flagsCarryOverflow(carry, overflow);
+  }
+
+  /** CF and OF of a rotate from its result: of counts other than 1, for which OF is undefined, processors give the same. */
+  rotationFlags(size: number, result: Value, left: boolean): { carry: Value; overflow: Value } {
+    const bit = (n: number): Value => {
+      const shifted = this.shrU(result, this.constant(size, n));
+      return this.and(size === 8 ? this.wrap(shifted) : shifted, this.i32(1));
+    };
+    const top = bit(size * 8 - 1);
+    if (left) {
+      const low = bit(0);
+      return { carry: low, overflow: this.xor(low, top) };
+    }
+    return { carry: top, overflow: this.xor(top, bit(size * 8 - 2)) };
+  }
+
   carry(): Value {
     return this.loadI32(this.cpu, FLAG_CF);
   }

@@ -58,15 +58,6 @@ function shiftRight(arithmetic: boolean): Semantics {
   };
 }
 
-/** Sets CF and OF, and keeps the other four flags. */
-function rotateFlags(b: Emitter, carry: Value, overflow: Value): void {
-  const pf = b.parity();
-  const af = b.auxiliary();
-  const zf = b.condition(4);
-  const sf = b.condition(8);
-  b.flagsAll({ cf: carry, pf, af, zf, sf, of: overflow });
-}
-
 function rotate(left: boolean): Semantics {
   return (b) => {
     const size = b.size(0);
@@ -75,11 +66,7 @@ function rotate(left: boolean): Semantics {
     unlessZero(b, n, target, () => {
       const result = rotated(b, size, target.value, n, left);
       b.update(target, result);
-      const top = b.sign(size, result);
-      const low = lowBit(b, size, result);
-      const second = lowBit(b, size, b.shrU(result, b.constant(size, size * 8 - 2)));
-      if (left) rotateFlags(b, low, b.xor(low, top));
-      else rotateFlags(b, top, b.xor(top, second));
+      b.flagsRotate(size, result, left);
     });
   };
 }
@@ -122,7 +109,7 @@ function rotateCarry(left: boolean): Semantics {
       b.update(target, value);
       const sign = b.sign(size, value);
       const second = lowBit(b, size, b.shrU(value, b.constant(size, bits - 2)));
-      rotateFlags(b, carry, left ? b.xor(sign, carry) : b.xor(sign, second));
+      b.flagsCarryOverflow(carry, left ? b.xor(sign, carry) : b.xor(sign, second));
     });
   };
 }
