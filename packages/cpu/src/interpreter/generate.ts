@@ -42,6 +42,7 @@ const NAMED: Readonly<Record<string, readonly [readonly op.ValueType[], op.Value
   writeMiss: [[op.I64, op.I32], op.I32],
   writeCommit: [[], null],
   fetch: [[op.I64], op.I32],
+  deliver: [[], op.I32],
   seekTrace: [[op.I32, op.I32], op.I32],
   mulHighU: [[op.I64, op.I64], op.I64],
   divide128U: [[op.I64], op.I32],
@@ -398,7 +399,8 @@ class MainFunction {
     b.set(this.#rip, b.loadI64(b.cpu, RIP));
     b.set(this.#interpret, b.eq(this.#status, b.i32(ST_INTERPRET)));
     b.brIf(this.#jump, b.or(this.#interpret, b.eq(this.#status, b.i32(ST_DISPATCH))));
-    b.return(this.#status);
+    b.if(b.ne(this.#status, b.i32(ST_FAULT)), () => b.return(this.#status));
+    this.#deliver();
   }
 
   #jumpTo(rip: Value, own: number): void {
@@ -469,7 +471,20 @@ class MainFunction {
     b.storeI64(b.cpu, RIP, this.#ownRip());
     b.storeI32(b.cpu, CURRENT_RECORD, b.record);
     b.storeI32(b.cpu, BUDGET, this.#budget);
-    b.return(b.i32(ST_FAULT));
+    this.#deliver();
+  }
+
+  /** Goes on in the fault's handler; single steps are left to whoever asked for them. */
+  #deliver(): void {
+    const b = this.#b;
+    b.if(b.loadI32(b.cpu, SINGLE_STEP), () => b.return(b.i32(ST_FAULT)));
+    const again = b.loop();
+    b.set(this.#status, b.call(this.#imports.named.get('deliver')!, op.I32));
+    b.brIf(again, b.eq(this.#status, b.i32(ST_FAULT)));
+    b.end();
+    b.if(b.ne(this.#status, b.i32(ST_DISPATCH)), () => b.return(this.#status));
+    b.set(this.#rip, b.loadI64(b.cpu, RIP));
+    b.br(this.#dispatch);
   }
 }
 

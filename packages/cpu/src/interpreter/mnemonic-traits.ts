@@ -39,7 +39,7 @@ const COUNTED = new Set(['loop', 'loope', 'loopne', 'jcxz', 'jecxz', 'jrcxz']);
 /** Microcode after which the same trace may go on: it changes neither modes nor mappings, unless it leaves by itself. */
 const CONTINUES = new Set([
   'cpuid', 'rdtsc', 'rdtscp', 'rdpmc', 'rdmsr', 'in', 'out', 'pushf', 'pushfd', 'pushfq', 'cli', 'smsw', 'str', 'sldt',
-  'sgdt', 'sidt', 'lgdt', 'lidt', 'verr', 'verw', 'lar', 'lsl', 'pause', 'swapgs', 'stac', 'clac', 'rdfsbase',
+  'sgdt', 'sidt', 'lgdt', 'lidt', 'sti', 'popf', 'popfd', 'popfq', 'verr', 'verw', 'lar', 'lsl', 'pause', 'swapgs', 'stac', 'clac', 'rdfsbase',
   'rdgsbase', 'wrfsbase', 'wrgsbase', 'rdpid', 'rdrand', 'rdseed', 'xgetbv', 'pusha', 'pushad', 'popa', 'popad',
   'bound', 'enter', 'arpl', 'aaa', 'aas', 'aam', 'aad', 'daa', 'das', 'cmpxchg8b', 'cmpxchg16b', 'crc32', 'clflush',
   'clflushopt', 'clwb', 'rdpkru', 'wrpkru', 'xlatb', 'emms', 'ldmxcsr', 'stmxcsr',

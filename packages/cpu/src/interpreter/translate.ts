@@ -28,6 +28,8 @@ import type { TraceArena } from './trace-arena.ts';
 const LONGEST_TRACE = 48;
 /** An instruction has at most an address record in front. */
 const LONGEST_RECORDS = 2 * LONGEST_TRACE + 4;
+/** Finding a trace takes as long as so many instructions. */
+const DISPATCH = 8;
 const MODES = [16, 32, 64] as const;
 const FS = 4;
 const RSP = 4;
@@ -38,7 +40,7 @@ export interface TranslatorHost {
   fetch(linear: bigint): number;
   /** Handler number by key. */
   readonly numbers: ReadonlyMap<string, number>;
-  /** Instructions that a trace runs before it is compiled; 0: nothing is compiled. */
+  /** Instructions that a trace runs before it is compiled, finding it counted as some; 0: nothing is compiled. */
   readonly heat: number;
 }
 
@@ -167,7 +169,7 @@ export class Translator {
 
   #setHeat(record: number, count: number): void {
     this.#set(record, REC_IMM, this.#host.heat);
-    this.#set(record, REC_P1, Math.max(1, count));
+    this.#set(record, REC_P1, count + DISPATCH);
     this.#set(record, REC_P2, this.#host.heat);
   }
 

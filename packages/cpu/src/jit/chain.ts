@@ -11,7 +11,8 @@ import type { FunctionBuilder, Label, Value } from '../wasm/function-builder.ts'
 import * as op from '../wasm/opcodes.ts';
 
 const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
-const CODE_MODES: Readonly<Record<number, number>> = { 16: 0, 32: 1, 64: 2 };
+/** CODE_MODE by the width of code. */
+export const CODE_MODES: Readonly<Record<number, number>> = { 16: 0, 32: 1, 64: 2 };
 
 /** Where regions are called: the table that they share, and their type, in the module being made. */
 export interface RegionCallee {

@@ -233,10 +233,7 @@ export class Discovery {
       return isConditional(last) ? { kind: 'branch', taken, next: this.#edge(context, after) } : { kind: 'jump', target: taken };
     }
     if (!endsTrace(last.ins)) return { kind: 'jump', target: this.#edge(context, after) };
-    if (!last.handler.semantics) {
-      block.instructions.pop();
-      return { kind: 'interpret', offset: last.offset };
-    }
+    if (!last.handler.semantics) return { kind: 'system' };
     if (isIndirectNear(last.ins)) return this.#indirect(context, last, after);
     if (MNEMONICS[last.ins.mnemonic] !== 'ret' || !context.caller) return NOWHERE;
     return { kind: 'return', target: { ...context.caller.after } };

@@ -15,12 +15,12 @@ import {
 } from '../state/record.ts';
 import { type CodeSource, Discovery, type Limits } from './discover.ts';
 import { HandlerTable } from './handler-table.ts';
-import type { RegionInstruction } from './region.ts';
+import type { Block, RegionInstruction } from './region.ts';
 import { compileRegion, type MicrocodeRecord } from './region-compiler.ts';
 import { cutEdges, selectBlocks, type Shape, shapeOf } from './structure.ts';
 
 export interface JitOptions {
-  /** Instructions that a trace runs before it is compiled. */
+  /** Instructions that a trace runs before it is compiled; to find it counts as eight. */
   readonly threshold: number;
   /** Regions alive at the most; above it all are forgotten. */
   readonly regions: number;
@@ -94,7 +94,7 @@ export class Jit {
     const source = this.#source(record, arena, translator);
     const discovery = new Discovery(source, again ? LIMITS : FIRST_LIMITS);
     const entry = discovery.around(this.#memory.u16[(record + REC_OFFSET) >>> 1]!);
-    if (!entry || entry.instructions.length === 0) return this.#refuse(record);
+    if (!entry || isSystemAlone(entry)) return this.#refuse(record);
     const selected = selectBlocks(entry, discovery.blocks, ACYCLIC_LIMIT);
     cutEdges(selected);
     discovery.enterCalls([...selected]);
@@ -182,6 +182,11 @@ export class Jit {
     u32[(record + REC_P3) >>> 2] = this.options.entries;
     if (u16[(record + REC_HANDLER) >>> 1] === HANDLER_HEAT) u16[(record + REC_HANDLER) >>> 1] = HANDLER_REGION;
   }
+}
+
+/** A region would do no more for it than the interpreter does. */
+function isSystemAlone({ instructions, terminator }: Block): boolean {
+  return instructions.length === (terminator.kind === 'system' ? 1 : 0);
 }
 
 /** The pages in which the region's code lies, by number. */

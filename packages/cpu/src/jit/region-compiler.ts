@@ -1,6 +1,7 @@
 /**
  * Stages a region into one WebAssembly function: () -> status. It takes BUDGET and PAGE_RIP from the processor's area and
- * leaves BUDGET, RIP, registers and flags there.
+ * leaves BUDGET, RIP, registers and flags there. Which registers calls of microcode in the middle of it must save and read again
+ * is known at the end alone: they are put in then.
  *
  *   prologue: is what was taken for granted still so? registers into locals
  *   (where control comes to another page of code: is it still in place?)
@@ -14,14 +15,14 @@
  */
 import { MNEMONICS } from '../decode/table/index.ts';
 import {
-  BUDGET, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE,
-  ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, X87_BLOCKED,
+  BUDGET, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET,
+  ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, X87_BLOCKED,
 } from '../state/layout.ts';
 import { REC_P3 } from '../state/record.ts';
 import type { Label, Value } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import * as op from '../wasm/opcodes.ts';
-import { chain } from './chain.ts';
+import { chain, CODE_MODES } from './chain.ts';
 import { type BlockedWord, ConstantEmitter } from './constant-emitter.ts';
 import { deadFlags, flagsDeadAtStart } from './dead-flags.ts';
 import { rotationCode } from './flag-emitter.ts';
@@ -68,15 +69,6 @@ const REGION_TYPE = { params: [], results: [op.I32] } as const;
 const REGION_CALLEE = { table: 0, type: 0 } as const;
 /** Up to so many targets are compared one after the other. */
 const FEW_TARGETS = 3;
-/** Registers that live in locals: sets of general registers and of x87 slots. */
-interface Registers {
-  readonly used: number;
-  readonly written: number;
-  readonly x87Used: number;
-  readonly x87Written: number;
-}
-
-const EVERYTHING: Registers = { used: 0xffff, written: 0xffff, x87Used: 0xff, x87Written: 0xff };
 /** Access rights as in the VMCS: unusable, S, code, expand-down, writable. */
 const RIGHTS_MASK = 0x1_001e;
 const WRITABLE_DATA = 0x12;
@@ -89,12 +81,8 @@ function exitOf(flags: HeldFlags | null): number {
 }
 
 export function compileRegion(source: RegionSource): CompiledRegion {
-  // The first pass finds out which registers the region uses, for calls in the middle of it to save.
-  const first = new RegionFunction(source, EVERYTHING);
-  const body = first.build();
-  const calls = source.shape.order.some((block) => block.instructions.some((i) => !i.handler.semantics));
-  const second = calls ? new RegionFunction(source, first.registers) : first;
-  return assemble(second, calls ? second.build() : body);
+  const region = new RegionFunction(source);
+  return assemble(region, region.build());
 }
 
 /** Numbers of the pages in which a block lies. */
@@ -114,6 +102,13 @@ function assemble(region: RegionFunction, body: Uint8Array): CompiledRegion {
   return { bytes: module.finish(), microcode: region.imports.map(({ name }) => name) };
 }
 
+/** Where in the code registers go to the area, or come from it, and the x87 stack's depth there. */
+interface Transfer {
+  readonly at: number;
+  readonly load: boolean;
+  readonly depth: number;
+}
+
 class RegionFunction {
   readonly imports: Import[] = [];
   readonly #source: RegionSource;
@@ -121,8 +116,6 @@ class RegionFunction {
   readonly #budget: Value;
   readonly #rip: Value;
   readonly #status: Value;
-  /** What calls of microcode save and load again. */
-  readonly #around: Registers;
   readonly #x87: ReturnType<typeof x87Place>;
   /** Depth of the x87 stack at which blocks are entered, by position; empty where it is not in locals. */
   readonly #depths: readonly number[];
@@ -143,13 +136,13 @@ class RegionFunction {
   #guarded: ReadonlySet<number> = new Set([0]);
   /** Of the next block's pages those that are not. */
   #unguarded: readonly number[] = [];
+  readonly #transfers: Transfer[] = [];
   /** Instructions of the current block that have completed. */
   #completed = 0;
   #current!: RegionInstruction;
 
-  constructor(source: RegionSource, around: Registers) {
+  constructor(source: RegionSource) {
     this.#source = source;
-    this.#around = around;
     this.#x87 = x87Place(source.shape);
     this.#depths = this.#x87 === 'locals' ? x87Depths(source.shape) : [];
     const b = new ConstantEmitter(source.area, source.tlbSet, this.#x87 === 'locals', {
@@ -163,11 +156,6 @@ class RegionFunction {
     this.#offset = b.permanentLocal(op.I32);
     this.#undone = b.permanentLocal(op.I32);
     this.#rotation = b.permanentLocal(op.I32);
-  }
-
-  get registers(): Registers {
-    const { used, written, x87Locals } = this.#b;
-    return { used, written, x87Used: x87Locals?.used ?? 0, x87Written: x87Locals?.written ?? 0 };
   }
 
   #import(wanted: Import): number {
@@ -191,11 +179,38 @@ class RegionFunction {
     b.set(this.#rip, b.ripAt(b.extendS(this.#offset)));
     b.end();
     this.#epilogue();
-    const body = b.code.finish().slice();
-    b.code.clear();
+    const body = b.code.take();
+    // What is saved must have been loaded.
+    if (this.#transfers.length > 0) b.used |= b.written;
+    b.retireLocals();
     this.#prologue(first.offset);
-    b.code.bytes(body);
+    let done = 0;
+    for (const transfer of this.#transfers) {
+      b.code.bytes(body.subarray(done, transfer.at));
+      this.#emit(transfer);
+      done = transfer.at;
+    }
+    b.code.bytes(body.subarray(done));
     return b.finish();
+  }
+
+  #transfer(load: boolean): void {
+    const { code, x87Locals } = this.#b;
+    this.#transfers.push({ at: code.length, load, depth: x87Locals?.depth ?? 0 });
+    if (load) x87Locals?.enterBlock(x87Locals.depth);
+  }
+
+  #emit({ load, depth }: Transfer): void {
+    const b = this.#b;
+    b.resetLocals();
+    b.x87Locals?.enterBlock(depth);
+    if (load) {
+      b.loadRegisters(b.used);
+      b.x87Locals?.load(b.x87Locals.used);
+    } else {
+      b.storeRegisters(b.written);
+      b.x87Locals?.store(b.x87Locals.written);
+    }
   }
 
   // ---- entry and exit
@@ -364,10 +379,12 @@ class RegionFunction {
     b.x87Locals?.enterBlock(this.#depths[at]!);
     for (const page of this.#unguarded) this.#guardPage(block, page);
     const dead = deadFlags(block.instructions);
+    const last = block.terminator.kind === 'system' ? block.instructions.length - 1 : -1;
     for (const instruction of block.instructions) {
       this.#current = instruction;
       b.flagsDead = dead[this.#completed]!;
       b.begin(instruction.ins, instruction.handler.shape, instruction.offset);
+      if (this.#completed === last) return this.#leaveBySystem(instruction);
       if (instruction.handler.semantics) {
         instruction.handler.semantics(b);
         b.finishInstruction();
@@ -384,6 +401,7 @@ class RegionFunction {
       case 'jump': case 'call': return this.#goTo(end.target, at);
       case 'branch': return this.#fork(end.taken, end.next, at);
       case 'interpret': return this.#leave(end.offset, ST_INTERPRET);
+      case 'system': throw new Error('nothing comes after a system instruction');
       case 'indirect': return this.#select(end.targets.filter(({ block }) => block !== null), at);
       default: return this.#select([end.target], at);
     }
@@ -469,38 +487,69 @@ class RegionFunction {
 
   // ---- microcode in the middle of a region
 
-  /** The area gets all that microcode may look at; what it may have changed is read again. */
-  #callMicrocode({ ins, offset, handler }: RegionInstruction): void {
+  /** What microcode may have changed is read again. */
+  #callMicrocode(instruction: RegionInstruction): void {
     const b = this.#b;
-    const name = handler.microcode!;
+    const before = this.#enterMicrocode(instruction);
+    const status = this.#microcodeStatus(instruction);
+    b.ifPlain(status, () => this.#leaveMicrocode(status, before));
+    if (b.x87Locals) b.x87Locals.depth += stackEffect(MNEMONICS[instruction.ins.mnemonic]!);
+    this.#transfer(true);
+    const moved = b.ne(b.loadI32(b.cpu, TLB_SET), b.i32(this.#source.tlbSet));
+    b.ifPlain(this.#x87 === 'none' ? moved : b.or(moved, b.x87Special()), () => {
+      b.set(this.#budget, b.sub(before, b.i32(1)));
+      this.#leave(instruction.offset + instruction.ins.length, ST_DISPATCH);
+    });
+  }
+
+  /** The region ends with microcode, and chains on from wherever that went, unless the code's mode is another one. */
+  #leaveBySystem(instruction: RegionInstruction): void {
+    const b = this.#b;
+    const { ins, offset } = instruction;
+    const before = this.#enterMicrocode(instruction);
+    const status = this.#microcodeStatus(instruction);
+    b.ifPlain(b.eqz(status), () => {
+      b.storeI64(b.cpu, RIP, b.rip(offset + ins.length));
+      b.set(status, b.i32(ST_DISPATCH));
+    });
+    b.ifPlain(b.ne(status, b.i32(ST_DISPATCH)), () => this.#leaveMicrocode(status, before));
+    const budget = b.sub(before, b.i32(1));
+    b.storeI32(b.cpu, BUDGET, budget);
+    const giveUp = b.block();
+    b.brIf(giveUp, b.int('leS', budget, b.i32(0)));
+    b.brIf(giveUp, b.ne(b.loadI32(b.cpu, CODE_MODE), b.i32(CODE_MODES[ins.mode]!)));
+    chain(b, b.cpu, ins.mode, b.loadI64(b.cpu, RIP), REGION_CALLEE, giveUp);
+    b.end();
+    b.return(b.i32(ST_DISPATCH));
+  }
+
+  /** The area gets all that microcode may look at; returns the budget, which the instruction has not been taken from. */
+  #enterMicrocode({ ins, offset }: RegionInstruction): Value {
+    const b = this.#b;
     b.flush();
-    b.storeRegisters(this.#around.written);
-    b.x87Locals?.store(this.#around.x87Written);
+    this.#transfer(false);
     const page = Math.floor(offset / 0x1000);
     b.storeI64(b.cpu, PAGE_RIP, b.rip(page * 0x1000));
     b.storeI64(b.cpu, RIP, b.rip(offset));
     b.storeI64(b.cpu, NEXT_RIP, b.rip(offset + ins.length));
-    const { record, address } = this.#source.record(this.#current);
     const before = b.sub(this.#budget, b.i32(this.#completed));
     b.storeI32(b.cpu, BUDGET, before);
-    for (const [callee, at] of [['op_address', address], [name, record]] as const) {
-      if (at === 0) continue;
-      b.storeI32(b.cpu, CURRENT_RECORD, b.i32(at));
-      const status = b.call(this.#import({ name: callee, params: [op.I32], result: op.I32 }), op.I32, b.i32(at));
+    const { address } = this.#source.record(this.#current);
+    if (address !== 0) {
+      const status = this.#call('op_address', address);
       b.ifPlain(status, () => this.#leaveMicrocode(status, before));
     }
-    const set = b.loadI32(b.cpu, TLB_SET);
-    b.loadRegisters(this.#around.used);
-    if (b.x87Locals) {
-      b.x87Locals.depth += stackEffect(MNEMONICS[ins.mnemonic]!);
-      b.x87Locals.load(this.#around.x87Used);
-    }
-    b.used |= this.#around.written;
-    const moved = b.ne(set, b.i32(this.#source.tlbSet));
-    b.ifPlain(this.#x87 === 'none' ? moved : b.or(moved, b.x87Special()), () => {
-      b.set(this.#budget, b.sub(before, b.i32(1)));
-      this.#leave(offset + ins.length, ST_DISPATCH);
-    });
+    return before;
+  }
+
+  #microcodeStatus({ handler }: RegionInstruction): Value {
+    return this.#call(handler.microcode!, this.#source.record(this.#current).record);
+  }
+
+  #call(name: string, record: number): Value {
+    const b = this.#b;
+    b.storeI32(b.cpu, CURRENT_RECORD, b.i32(record));
+    return b.call(this.#import({ name, params: [op.I32], result: op.I32 }), op.I32, b.i32(record));
   }
 
   /** As the interpreter does after a handler: the instruction has completed unless it faulted. RIP and registers stand in the area. */

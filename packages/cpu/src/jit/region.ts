@@ -29,6 +29,8 @@ export type Terminator =
   | { readonly kind: 'return'; readonly target: Edge }
   /** To an address that is computed; the targets seen so far. Of a call, `after` is where it returns to. */
   | { readonly kind: 'indirect'; readonly targets: readonly Edge[]; readonly after: Edge | null }
+  /** The block's last instruction is microcode that may change modes, mappings or where control is. */
+  | { readonly kind: 'system' }
   /** The interpreter goes on at this offset. */
   | { readonly kind: 'interpret'; readonly offset: number };
 

@@ -72,8 +72,11 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.length);
   }
 
-  clear(): void {
+  /** What was written, as a copy; writing begins anew. */
+  take(): Uint8Array<ArrayBuffer> {
+    const taken = this.#bytes.slice(0, this.length);
     this.length = 0;
+    return taken;
   }
 
   #grow(more: number): void {

@@ -62,6 +62,12 @@ export class FunctionBuilder {
     this.#taken = [];
   }
 
+  /** Temporaries from here on are locals that no code so far uses. */
+  retireLocals(): void {
+    this.#free.clear();
+    this.#taken = [];
+  }
+
   i32(value: number): Value {
     return { type: op.I32, local: -1, lo: value | 0, hi: 0 };
   }
