@@ -128,3 +128,41 @@ describe('calls and returns', () => {
     both(0xc_0fe8, [...code, ...far, 0xff, 0xc1, RET]);
   });
 });
+
+describe('system instructions', () => {
+  const USER = 0xe_0000;
+  const HANDLER = 0xe_0800;
+  const CODE64 = 0xa09b;
+  const DATA = 0xc093;
+  const kernel = (m: BareMachine): void => {
+    for (const [segment, attr] of [[L.CS, CODE64], [L.SS, DATA]] as const) m.set32(L.SEG + segment * L.SEG_SIZE + L.SEG_ATTR, attr);
+    m.updateMode();
+  };
+
+  test('SYSCALL and SYSRET', () => {
+    for (const m of [interpreter, compiler]) {
+      kernel(m);
+      m.set(L.MSR_STAR, (8n << 32n) | (0x10n << 48n));
+      m.set(L.MSR_LSTAR, BigInt(m.ram + HANDLER));
+      m.set(L.MSR_SFMASK, 0x200n);
+      // add rbx, 2; pushf; pop rdx; add rsi, rdx; sysretq
+      m.memory.write(m.ram + HANDLER, Uint8Array.from([0x48, 0x83, 0xc3, 2, 0x9c, 0x5a, 0x48, 0x01, 0xd6, 0x48, 0x0f, 0x07]));
+    }
+    // lea rcx, [rip + 11]; mov r11d, 0x202; sysretq
+    const start = [0x48, 0x8d, 0x0d, ...le32(9), 0x41, 0xbb, ...le32(0x202), 0x48, 0x0f, 0x07];
+    const state = both(USER, [...start, ...loop(5000, [0xff, 0xc0, 0x0f, 0x05])]);
+    expect([state['r0'], state['r3'], interpreter.get32(L.CPL), compiler.get32(L.CPL)]).toEqual([5000n, 10_000n, 3, 3]);
+    for (const m of [interpreter, compiler]) kernel(m);
+  });
+
+  test.each([
+    ['CLI and STI', [0xfa, 0x01, 0xf8, 0xfb, 0xff, 0xc1]],
+    ['PUSHF and POPF', [0x9c, 0x01, 0xf8, 0x9d, 0xff, 0xc1]],
+    ['MOV CR3', [0x0f, 0x20, 0xda, 0x0f, 0x22, 0xda, 0xff, 0xc1]],
+    ['INVLPG', [0x0f, 0x01, 0x3c, 0x24, 0xff, 0xc1]],
+    ['CLTS', [0x0f, 0x06, 0xff, 0xc1]],
+    ['RDMSR and WRMSR', [0x51, 0xb9, ...le32(0xc000_0103), 0x0f, 0x32, 0xff, 0xc0, 0x0f, 0x30, 0x59, 0xff, 0xc1]],
+  ])('%s', (_name, body) => {
+    expect(both(0xf_0000 + (body[0]! << 4), loop(5000, body))['r1']).toBe(5000n);
+  });
+});
