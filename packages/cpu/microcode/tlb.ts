@@ -4,12 +4,13 @@
  */
 import {
   BOUNCE, BOUNCE_HOST1, BOUNCE_HOST2, BOUNCE_SIZE, BOUNCE_SPLIT, CODE_MODE, CURRENT_RECORD, LONG_MODE, RBP, RSP, SEG, SEG_SIZE, TLB,
-  TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_GLOBAL_JOURNAL, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_READ, TLB_SET, TLB_SETS, TLB_SET_SIZE, TLB_WRITE, ZERO,
+  TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_GLOBAL_JOURNAL, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_MISSES, TLB_READ, TLB_SET, TLB_SETS, TLB_SET_SIZE,
+  TLB_WRITE, ZERO,
 } from "../src/state/layout";
 import { REC_BASE, REC_SEG } from "../src/state/record";
 import { ea } from "./access";
 import { invalidateCode } from "./code";
-import { cpu, get32, get64, set32 } from "./cpu";
+import { cpu, get32, get64, set32, set64 } from "./cpu";
 import { clearPending, gp0, raiseError, raiseExit, ud, VECTOR_AC, VECTOR_SS } from "./event";
 import { hasCode, isRam } from "./memory";
 import { isCanonical } from "./mode";
@@ -225,6 +226,7 @@ function accessOf(set: usize): i32 {
 
 /** Host address of one byte for an access, entering it into the TLB; 0: a fault is pending. */
 function resolve(set: usize, linear: i64, access: i32): usize {
+  set64(TLB_MISSES, get64(TLB_MISSES) + 1);
   const physical = translate(linear, accessOf(set) | access);
   if (physical < 0) return 0;
   if (!isRam(physical)) return NO_RAM;

@@ -1,5 +1,5 @@
 /** The one-thread composition: a physical processor, KVM on it, and a microvm above KVM, all on the caller's thread. */
-import { createProcessor } from '@vm/cpu';
+import { createProcessor, type ModelProcessor, type ProcessorProfile } from '@vm/cpu';
 import { type KvmDevice, openKvm, tracepoints } from '@vm/kvm';
 import { HostMemory } from '@vm/kvm-run';
 import { type SwitchStep, exitReasonName } from '@vm/kvm-run/vmx';
@@ -17,15 +17,13 @@ const TICK_HZ = 100;
 const DETERMINISTIC_TSC_KHZ = 250_000;
 const SEED_BYTES = 32;
 
-type DisposableProcessor = ReturnType<typeof createProcessor>;
-
 /** Makes a machine that is ready to run. Throws LoaderError, MachineError or OutOfHostMemory, each with a message for the user. */
 export async function createVm(options: VmOptions): Promise<Vm> {
   const memoryMiB = options.memory ?? DEFAULT_MEMORY;
   const deterministic = options.deterministic === true;
   const memory = HostMemory.create((memoryMiB + HOST_OVERHEAD_MIB) * MIB);
   const jit = options.jit === false ? null : options.jit ?? {};
-  const processor = createProcessor({ memory, deterministic, jit, ...(deterministic ? { tscKhz: DETERMINISTIC_TSC_KHZ } : {}) });
+  const processor = createProcessor({ memory, deterministic, jit, profile: options.profile === true, ...(deterministic ? { tscKhz: DETERMINISTIC_TSC_KHZ } : {}) });
   const loop = new EventLoop(processor);
   const kvm = openKvm({
     memory, processors: [processor], statistics: true, realtime: loop.wallClock(), tickHz: TICK_HZ,
@@ -45,13 +43,13 @@ export async function createVm(options: VmOptions): Promise<Vm> {
 }
 
 class OneThreadVm implements Vm {
-  readonly #processor: DisposableProcessor;
+  readonly #processor: ModelProcessor;
   readonly #kvm: KvmDevice;
   readonly #machine: Microvm;
   readonly #loop: EventLoop;
   #onTrace: TraceListener | null = null;
 
-  constructor(processor: DisposableProcessor, kvm: KvmDevice, machine: Microvm, loop: EventLoop) {
+  constructor(processor: ModelProcessor, kvm: KvmDevice, machine: Microvm, loop: EventLoop) {
     this.#processor = processor;
     this.#kvm = kvm;
     this.#machine = machine;
@@ -100,6 +98,10 @@ class OneThreadVm implements Vm {
 
   instructions(): number {
     return this.#processor.instructionCount();
+  }
+
+  get profile(): ProcessorProfile | null {
+    return this.#processor.profile;
   }
 
   now(): number {

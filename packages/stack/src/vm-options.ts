@@ -1,4 +1,5 @@
 /** What a ready composition takes and gives, without the layers behind it. */
+import type { ProcessorProfile } from '@vm/cpu';
 import type { SwitchStep } from '@vm/kvm-run/vmx';
 
 /** A module of a multiboot kernel. */
@@ -23,6 +24,8 @@ export interface VmOptions {
   readonly deterministic?: boolean;
   /** False: guest code is only interpreted. Otherwise `threshold` says how many instructions a piece of it runs before it is compiled. */
   readonly jit?: false | { readonly threshold?: number };
+  /** Keeps account of compiled code and names WebAssembly for profilers, for Vm.profile. */
+  readonly profile?: boolean;
   /** Port 0x501 ends the machine with the status (value << 1) | 1. */
   readonly isaDebugExit?: boolean;
   /** A reset ends the machine. */
@@ -77,6 +80,8 @@ export interface Vm {
   exits(): ExitCount[];
   /** Instructions that the guest executed. */
   instructions(): number;
+  /** What the processor tells of where its work went; null unless it was asked for. */
+  readonly profile: ProcessorProfile | null;
   /** Nanoseconds since the machine was made, on the clock that it goes by. */
   now(): number;
   /** Tracepoints; null turns them off. */

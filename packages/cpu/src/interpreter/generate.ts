@@ -77,6 +77,7 @@ export interface GeneratedInterpreter {
 
 export function generateInterpreter(handlers: readonly Handler[], extraMicrocode: Readonly<Record<string, readonly [readonly op.ValueType[], op.ValueType | null]>> = {}): GeneratedInterpreter {
   const module = new ModuleBuilder();
+  module.name = 'interpreter';
   const named = new Map<string, number>();
   for (const [name, [params, result]] of Object.entries({ ...NAMED, ...extraMicrocode }))
     named.set(name, module.importFunction('microcode', name, { params, results: result === null ? [] : [result] }));

@@ -15,6 +15,7 @@ import {
 } from '../state/record.ts';
 import { type CodeSource, Discovery, type Limits } from './discover.ts';
 import { HandlerTable } from './handler-table.ts';
+import type { JitProfile } from './profile.ts';
 import type { Block, RegionInstruction } from './region.ts';
 import { compileRegion, type MicrocodeRecord } from './region-compiler.ts';
 import { cutEdges, selectBlocks, type Shape, shapeOf } from './structure.ts';
@@ -60,9 +61,11 @@ export class Jit {
   readonly #area: number;
   readonly #microcode: Microcode;
   readonly #handlers: HandlerTable;
+  readonly #profile: JitProfile | null;
   #next = 0;
 
-  constructor(memory: HostMemory, area: number, microcode: Microcode, options: JitOptions) {
+  constructor(memory: HostMemory, area: number, microcode: Microcode, options: JitOptions, profile: JitProfile | null = null) {
+    this.#profile = profile;
     this.#memory = memory;
     this.#area = area;
     this.#microcode = microcode;
@@ -100,12 +103,14 @@ export class Jit {
     discovery.enterCalls([...selected]);
     const shape = shapeOf(entry, discovery.blocks.length);
     const pages = usedPages(shape, discovery.pages);
+    const marks = this.#profile && this.#profile.begin();
     const { bytes, microcode } = compileRegion({
       area: this.#area, tlbSet: this.#word(TLB_SET), entry, shape, pages,
       record: this.#recorder(arena, translator),
-      head: record, counted: !again,
+      head: record, counted: !again, marks,
     });
     this.#install(record, bytes, microcode);
+    if (marks) this.#profile!.add(marks, this.#linearPage(), entry.offset, shape, pages, bytes);
     for (const range of codeRanges(shape, pages)) arena.guardRegion(range.host, range.bytes, record);
     this.statistics.regions++;
     this.statistics.bytes += bytes.length;
@@ -127,12 +132,17 @@ export class Jit {
     u32[(record + REC_P1) >>> 2] = 0;
   }
 
+  /** Linear address of the page that RIP is in. */
+  #linearPage(): bigint {
+    const { view } = this.#memory;
+    return view.getBigUint64(this.#area + PAGE_RIP, true) + view.getBigUint64(this.#area + SEG + CS * SEG_SIZE + SEG_BASE, true);
+  }
+
   /** Guest code around the trace, through the execute TLB. */
   #source(record: number, arena: TraceArena, translator: Translator): CodeSource {
     const { u8, u32, view } = this.#memory;
-    const area = this.#area;
     const host = u32[(record - TRACE_HEADER_SIZE + TRACE_HOST) >>> 2]! & ~0xfff;
-    const base = view.getBigUint64(area + PAGE_RIP, true) + view.getBigUint64(area + SEG + CS * SEG_SIZE + SEG_BASE, true);
+    const base = this.#linearPage();
     const table = this.#word(TLB_SET) + TLB_EXECUTE;
     const codeMode = this.#word(CODE_MODE);
     return {

@@ -27,6 +27,7 @@ import { type BlockedWord, ConstantEmitter } from './constant-emitter.ts';
 import { deadFlags, flagsDeadAtStart } from './dead-flags.ts';
 import { rotationCode } from './flag-emitter.ts';
 import { FLAG_KINDS, type HeldFlags, type PendingFlags } from './lazy-flags.ts';
+import { COUNT_INSTRUCTIONS, COUNT_RUNS, type RegionMarks } from './profile.ts';
 import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 import type { Shape } from './structure.ts';
 import { targetHash } from './target-hash.ts';
@@ -44,6 +45,8 @@ export interface RegionSource {
   /** The record that runs the region, and whether it counts down how often that may be (REC_P3). */
   readonly head: number;
   readonly counted: boolean;
+  /** Null: there is no profile. */
+  readonly marks: RegionMarks | null;
 }
 
 export interface MicrocodeRecord {
@@ -82,7 +85,7 @@ function exitOf(flags: HeldFlags | null): number {
 
 export function compileRegion(source: RegionSource): CompiledRegion {
   const region = new RegionFunction(source);
-  return assemble(region, region.build());
+  return assemble(region, region.build(), source.marks);
 }
 
 /** Numbers of the pages in which a block lies. */
@@ -92,8 +95,9 @@ function pagesOf({ instructions }: Block): number[] {
   return [...pages];
 }
 
-function assemble(region: RegionFunction, body: Uint8Array): CompiledRegion {
+function assemble(region: RegionFunction, body: Uint8Array, marks: RegionMarks | null): CompiledRegion {
   const module = new ModuleBuilder();
+  module.name = marks && marks.name;
   module.type(REGION_TYPE);
   module.importTable('env', 'regions');
   for (const { name, params, result } of region.imports)
@@ -229,9 +233,30 @@ class RegionFunction {
     b.end();
     if (this.#source.counted) this.#countEntry(offset);
     b.set(this.#budget, b.loadI32(b.cpu, BUDGET));
+    this.#countRun();
     b.loadRegisters(b.used);
     b.x87Locals?.enterBlock(0);
     b.x87Locals?.load(b.x87Locals.used);
+  }
+
+  /** With a profile: a run begins with this budget; what is left of it at the end is taken off again. */
+  #countRun(): void {
+    const counters = this.#source.marks?.counters ?? 0;
+    if (counters === 0) return;
+    const b = this.#b;
+    const at = b.i32(counters);
+    b.storeI64(at, COUNT_RUNS, b.add(b.loadI64(at, COUNT_RUNS), b.i64(1)));
+    b.storeI64(at, COUNT_INSTRUCTIONS, b.add(b.loadI64(at, COUNT_INSTRUCTIONS), b.extendS(this.#budget)));
+  }
+
+  /** On each way out: what is left of the budget. */
+  #storeBudget(left: Value): void {
+    const b = this.#b;
+    b.storeI32(b.cpu, BUDGET, left);
+    const counters = this.#source.marks?.counters ?? 0;
+    if (counters === 0) return;
+    const at = b.i32(counters);
+    b.storeI64(at, COUNT_INSTRUCTIONS, b.sub(b.loadI64(at, COUNT_INSTRUCTIONS), b.extendS(left)));
   }
 
   #countEntry(offset: number): void {
@@ -284,7 +309,7 @@ class RegionFunction {
     const b = this.#b;
     b.storeRegisters(b.written);
     b.x87Locals?.storeLeft(b.x87Locals.written);
-    b.storeI32(b.cpu, BUDGET, this.#budget);
+    this.#storeBudget(this.#budget);
     const giveUp = b.block();
     b.brIf(giveUp, b.ne(this.#status, b.i32(ST_DISPATCH)));
     b.brIf(giveUp, b.int('leS', this.#budget, b.i32(0)));
@@ -514,7 +539,7 @@ class RegionFunction {
     });
     b.ifPlain(b.ne(status, b.i32(ST_DISPATCH)), () => this.#leaveMicrocode(status, before));
     const budget = b.sub(before, b.i32(1));
-    b.storeI32(b.cpu, BUDGET, budget);
+    this.#storeBudget(budget);
     const giveUp = b.block();
     b.brIf(giveUp, b.int('leS', budget, b.i32(0)));
     b.brIf(giveUp, b.ne(b.loadI32(b.cpu, CODE_MODE), b.i32(CODE_MODES[ins.mode]!)));
@@ -556,7 +581,7 @@ class RegionFunction {
   #leaveMicrocode(status: Value, before: Value): void {
     const b = this.#b;
     const undone = b.or(b.eq(status, b.i32(ST_FAULT)), b.eq(status, b.i32(ST_TRANSLATE)));
-    b.storeI32(b.cpu, BUDGET, b.select(undone, before, b.sub(before, b.i32(1))));
+    this.#storeBudget(b.select(undone, before, b.sub(before, b.i32(1))));
     b.return(status);
   }
 }

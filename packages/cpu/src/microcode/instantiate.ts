@@ -1,4 +1,5 @@
 import type { HostMemory } from '@vm/kvm-run';
+import { withNames } from '../wasm/name-section.ts';
 import { MICROCODE } from './microcode.gen.ts';
 
 /** What the microcode calls in the host. */
@@ -50,6 +51,11 @@ let compiled: WebAssembly.Module | undefined;
 export function microcodeModule(): WebAssembly.Module {
   compiled ??= new WebAssembly.Module(decodeBase64(MICROCODE));
   return compiled;
+}
+
+/** The same with names of its functions, for profiles. */
+export function namedMicrocodeModule(): WebAssembly.Module {
+  return new WebAssembly.Module(withNames(decodeBase64(MICROCODE), 'microcode'));
 }
 
 /** Makes an instance of the microcode for the processor whose area is at `area`. */

@@ -9,6 +9,7 @@ import { instantiateInterpreter, type Interpreter } from '../interpreter/interpr
 import { TraceArena } from '../interpreter/trace-arena.ts';
 import { Translator } from '../interpreter/translate.ts';
 import { DEFAULT_JIT, Jit, type JitOptions } from '../jit/jit.ts';
+import type { JitProfile } from '../jit/profile.ts';
 import type { Microcode } from '../microcode/instantiate.ts';
 import {
   BUDGET, CURRENT_RECORD, INSN_COUNT, SINGLE_STEP, SLICE, ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_POLL, ST_SHUTDOWN, ST_SLICE, ST_TRANSLATE, ST_VMEXIT,
@@ -47,12 +48,13 @@ export class Driver {
 
   constructor(
     memory: HostMemory, area: number, microcode: Microcode, hooks: DriverHooks, arenaBytes: number, jit: JitOptions | null = DEFAULT_JIT,
+    profile: JitProfile | null = null,
   ) {
     this.#memory = memory;
     this.#area = area;
     this.#microcode = microcode;
     this.#hooks = hooks;
-    this.jit = jit && new Jit(memory, area, microcode, jit);
+    this.jit = jit && new Jit(memory, area, microcode, jit, profile);
     const regions = this.jit?.table ?? new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
     this.#interpreter = instantiateInterpreter(memory, area, microcode, regions);
     const exports = microcode.exports;

@@ -11,6 +11,7 @@ import { dirtyTable, fieldSlot, slotTable } from '../vmx/vmcs-fields.ts';
 import { type Clock, instructionCount } from './clock.ts';
 import { readEntryFailure } from './entry-failure.ts';
 import type { HostMicrocode } from './microcode-host.ts';
+import type { ProcessorProfile } from './profile.ts';
 import { loadSelector, SEGMENT_NUMBER, segmentAddress } from './segments.ts';
 import { type SwitchObserver, SwitchTrace } from './switch-trace.ts';
 import { restoredPkru, xrstor, xsave } from './xsave.ts';
@@ -28,6 +29,7 @@ export interface ProcessorParts {
   readonly runner: GuestRunner;
   readonly clock: Clock;
   readonly tscKhz: number;
+  readonly profile: ProcessorProfile | null;
   dispose(): void;
 }
 
@@ -61,6 +63,7 @@ export class VmxProcessor implements Processor {
   readonly pendingVectors: number;
   readonly tscKhz: number;
   readonly deterministic: boolean;
+  readonly profile: ProcessorProfile | null;
   high = 0;
   readonly #area: number;
   readonly #u32: Uint32Array<SharedArrayBuffer>;
@@ -81,6 +84,7 @@ export class VmxProcessor implements Processor {
     this.gprs = parts.area + L.GPR;
     this.pendingVectors = parts.area + L.PENDING_VECTORS;
     this.tscKhz = parts.tscKhz;
+    this.profile = parts.profile;
     this.deterministic = parts.clock.deterministic;
     this.#u32 = parts.memory.u32;
     this.#microcode = parts.microcode;

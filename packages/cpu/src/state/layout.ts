@@ -119,6 +119,8 @@ export const MSR_S_CET = 0x340;
 export const PKRU = 0x348; // i32
 /** i32: the processor's initial APIC identifier. */
 export const APIC_ID = 0x34c;
+/** i64: page walks for accesses that the TLB did not serve; for people to read. */
+export const TLB_MISSES = 0x350;
 
 // ---- the event that the microcode is to deliver, or the VM exit it is to take, when the interpreter returns ST_FAULT
 /** i32: vector, or -1 for none. */

@@ -2,6 +2,7 @@
 import { HostMemory } from '@vm/kvm-run';
 import { instantiateMicrocode } from '../microcode/instantiate.ts';
 import { DEFAULT_JIT, type JitOptions } from '../jit/jit.ts';
+import { JitProfile } from '../jit/profile.ts';
 import { Driver, POLL_STEP } from '../processor/driver.ts';
 import * as L from '../state/layout.ts';
 
@@ -11,6 +12,7 @@ export interface BareMachine {
   /** Address of the memory that programs may use. */
   readonly ram: number;
   readonly driver: Driver;
+  readonly profile: JitProfile | null;
   get(offset: number): bigint;
   set(offset: number, value: bigint): void;
   set32(offset: number, value: number): void;
@@ -29,13 +31,14 @@ export interface BareMachine {
 }
 
 /** `bytes` of memory besides the processor's own; with `step` each slice is one instruction. */
-export function bareMachine(bytes: number, step = false, jit: JitOptions | null = DEFAULT_JIT): BareMachine {
+export function bareMachine(bytes: number, step = false, jit: JitOptions | null = DEFAULT_JIT, profiled = false): BareMachine {
   const memory = HostMemory.create(bytes + (32 << 20));
   const area = memory.allocPages(Math.ceil(L.AREA_SIZE / 4096));
   const microcode = instantiateMicrocode(memory, area, { readClock: () => 0, cpuTrace: () => undefined });
   let stepping = step;
+  const profile = profiled ? new JitProfile(memory) : null;
   const driver = new Driver(memory, area, { ...microcode, exports: { ...microcode.exports, deliver: () => L.ST_SHUTDOWN, pollEvents: () => (stepping ? POLL_STEP : 0) } },
-    { budget: (longest) => longest, halted: () => false }, 8 << 20, jit);
+    { budget: (longest) => longest, halted: () => false }, 8 << 20, jit, profile);
   memory.onCodeWrite((address, length) => driver.codeWritten(address, length));
   const tables = memory.allocPages(2);
   const ram = memory.allocPages(bytes >>> 12, 512);
@@ -64,7 +67,7 @@ export function bareMachine(bytes: number, step = false, jit: JitOptions | null 
   exports['updateMode']!();
   exports['flushTlb']!();
   return {
-    memory, area, ram, driver, get, set, get32, set32,
+    memory, area, ram, driver, profile, get, set, get32, set32,
     event: () => get32(L.EVENT_VECTOR),
     rflags: () => BigInt.asUintN(64, exports['getRflags']!() as bigint),
     ex: (name, ...args) => exports[name]!(...args),

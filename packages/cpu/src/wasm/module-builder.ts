@@ -1,4 +1,5 @@
 import { ByteWriter } from './byte-writer.ts';
+import { nameSection } from './name-section.ts';
 import { FUNCREF, I32, type ValueType } from './opcodes.ts';
 
 /** A function's parameters and results. */
@@ -17,6 +18,8 @@ interface FunctionBody {
  * exports. One shared memory is imported as `env.memory`.
  */
 export class ModuleBuilder {
+  /** Shown by profilers; null: the module has none. */
+  name: string | null = null;
   readonly #types: string[] = [];
   readonly #typeBytes: ByteWriter[] = [];
   readonly #imports: { module: string; name: string; type: number }[] = [];
@@ -105,6 +108,7 @@ export class ModuleBuilder {
       w.u32(f.body.length);
       w.bytes(f.body);
     });
+    if (this.name !== null) out.bytes(nameSection(this.name));
     return out.finish().slice();
   }
 
