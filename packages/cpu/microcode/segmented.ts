@@ -1,7 +1,7 @@
 /** Segmented addresses: limits and rights of legacy modes, and the address record (SDM vol. 3A, 4.3 to 4.5). */
 import { EA, FS, SS, ST_FAULT, ST_NEXT } from "../src/state/layout";
 import {
-  ADDRESS_AFTER_X87, ADDRESS_OF_BIT, PREFIX_ADDRSIZE_SHIFT, REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
+  ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ADDRESS_UNCHECKED, PREFIX_ADDRSIZE_SHIFT, REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
 } from "../src/state/record";
 import { segAttr, segBase, segLimit, set64 } from "./cpu";
 import { raiseError, VECTOR_GP, VECTOR_SS } from "./event";
@@ -41,6 +41,11 @@ export function linear(seg: i32, offset: i64, size: i32, write: bool): i64 {
   return (segBase(seg) + (offset & 0xffffffff)) & 0xffffffff;
 }
 
+function linearUnchecked(seg: i32, offset: i64): i64 {
+  if (in64BitMode()) return seg >= FS ? segBase(seg) + offset : offset;
+  return (segBase(seg) + (offset & 0xffffffff)) & 0xffffffff;
+}
+
 function refuse(seg: i32): void {
   segmentFault = 1;
   raiseError(seg == SS ? VECTOR_SS : VECTOR_GP, 0);
@@ -77,6 +82,10 @@ export function op_address(rec: usize): i32 {
   // What an x87 instruction waits for comes before its operand.
   const kind = load<i32>(rec + REC_IMM);
   if (kind == ADDRESS_AFTER_X87 && wait() != ST_NEXT) return ST_FAULT;
+  if (kind == ADDRESS_UNCHECKED) {
+    set64(EA, linearUnchecked(load<i32>(rec + REC_P1), effectiveAddress(rec)));
+    return ST_NEXT;
+  }
   const distance = kind >= ADDRESS_OF_BIT ? bitDistance(<usize>load<u32>(rec + REC_IMM + 4), kind - ADDRESS_OF_BIT) : 0;
   const write = load<i32>(rec + REC_P3) != 0;
   // Operands without a size (INVLPG, XSAVE) are checked by their first byte.

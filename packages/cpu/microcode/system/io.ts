@@ -38,8 +38,8 @@ function checkPermission(port: i32, size: i32): i32 {
   const type = segAttr(TR) & 0x9f;
   // Present and a 32-bit or 64-bit TSS, available or busy.
   if ((type & 0x9d) != 0x89) return gp0();
-  const base = readSystem<u16>(segBase(TR) + IO_MAP_BASE);
   if (segLimit(TR) < 103) return gp0();
+  const base = readSystem<u16>(segBase(TR) + IO_MAP_BASE);
   if (fault) return ST_FAULT;
   const offset = <u32>base + <u32>(port >> 3);
   if (offset + 1 > segLimit(TR)) return gp0();

@@ -24,6 +24,8 @@ const QUADWORD_INDEX = 1024;
 const ELEMENTS_4 = 2048;
 const ELEMENTS_8 = 4096;
 const BIT_STRING = 8192;
+/** The address is not one that is accessed. */
+const UNCHECKED = 16384;
 
 /** A near JMP or CALL through a register or memory; far pointers in memory are longer. */
 export function isIndirectNear({ mnemonic, operands, operandSize }: Instruction): boolean {
@@ -62,6 +64,7 @@ function traitsOf(name: string): number {
   if (/^v(p?gather[dq](ps|d)|maskmovps|pmaskmovd)$/.test(name)) traits |= ELEMENTS_4;
   if (/^v(p?gather[dq](pd|q)|maskmovpd|pmaskmovq)$/.test(name)) traits |= ELEMENTS_8;
   if (name === 'enter') traits |= ENTER;
+  if (name === 'invlpg') traits |= UNCHECKED;
   if (name === 'in') traits |= PORT_IN;
   if (name === 'out') traits |= PORT_OUT;
   return traits;
@@ -98,6 +101,11 @@ export function isX87(ins: Instruction): boolean {
 /** x87 instructions that first wait: all but FNSTCW and its kin (SDM vol. 1, 8.7.3), FNINIT aside. */
 export function waitsForX87(ins: Instruction): boolean {
   return (TRAITS[ins.mnemonic]! & (X87 | NO_WAIT)) === X87;
+}
+
+/** INVLPG: its address is in a segment but not limited by it. */
+export function accessesNothing(ins: Instruction): boolean {
+  return (TRAITS[ins.mnemonic]! & UNCHECKED) !== 0;
 }
 
 /** BT and its kin with the bit's number in a register, which may lie outside the operand. */

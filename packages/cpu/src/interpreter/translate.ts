@@ -13,7 +13,7 @@ import {
   CODE_HOST, CODE_MODE, CS, EA, FPR, GPR, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP, XMM, XMM_SIZE, ZERO,
 } from '../state/layout.ts';
 import {
-  HANDLER_EXIT_TRACE, HANDLER_HEAT, ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ELEMENT_BYTES, ELEMENT_INDEX_BYTES, ELEMENT_INDEX_WIDTH, ELEMENT_SEGMENT, ELEMENT_WIDTH, PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
+  HANDLER_EXIT_TRACE, HANDLER_HEAT, ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ADDRESS_UNCHECKED, ELEMENT_BYTES, ELEMENT_INDEX_BYTES, ELEMENT_INDEX_WIDTH, ELEMENT_SEGMENT, ELEMENT_WIDTH, PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
   PROFILE_COUNT, PROFILE_ENTRIES, PROFILE_ENTRY_SIZE, PROFILE_OFFSET, REC_IMM, REC_INDEX, REC_INDEX_REG, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
   REC_SEG, REC_SIZE, TRACE_HEADER_SIZE,
 } from '../state/record.ts';
@@ -21,7 +21,7 @@ import { PREFIX_LINKABLE } from './generate.ts';
 import {
   HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_GOTO, HANDLER_TOO_LONG, HANDLER_UNDEFINED, handlerKey, semanticName,
 } from './handlers.ts';
-import { elementSize, elementWidth, endsTrace, gatherIndexWidth, isBitString, isEnter, isIndirectNear, isPop, isX87, readsFirst, waitsForX87, wantsSumOnly } from './mnemonic-traits.ts';
+import { accessesNothing, elementSize, elementWidth, endsTrace, gatherIndexWidth, isBitString, isEnter, isIndirectNear, isPop, isX87, readsFirst, waitsForX87, wantsSumOnly } from './mnemonic-traits.ts';
 import type { TraceArena } from './trace-arena.ts';
 
 /** Instructions in a trace at the most; record indices are bytes. */
@@ -291,6 +291,7 @@ export class Translator {
     this.#set(record, REC_P2, memory.size);
     this.#set(record, REC_P3, ins.operands[0] === memory && !readsFirst(ins) ? 1 : 0);
     if (waitsForX87(ins)) this.#setImmediate(record, ADDRESS_AFTER_X87);
+    if (accessesNothing(ins)) this.#setImmediate(record, ADDRESS_UNCHECKED);
     if (isBitString(ins)) {
       this.#set(record, REC_IMM, ADDRESS_OF_BIT + ins.operands[1].size);
       this.#set(record, REC_IMM + 4, this.#pointer(ins.operands[1]));
