@@ -1,9 +1,10 @@
 /** SYSCALL SYSRET SYSENTER SYSEXIT (SDM vol. 2). */
 import {
-  CS, MSR_EFER, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, NEXT_RIP, RCX, RDX, RIP, RSP,
-  SS, ST_DISPATCH, ST_POLL,
+  CS, MSR_EFER, MSR_LSTAR, MSR_SFMASK, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, NEXT_RIP, PENDING_DEBUG, RCX, RDX, RIP,
+  RSP, SS, ST_DISPATCH, ST_POLL,
 } from "../src/state/layout";
-import { getGpr, get32, get64, set64, setGpr, setSeg } from "./cpu";
+import { STEP_ARMED } from "../src/state/vmx-layout";
+import { getGpr, get32, get64, set32, set64, setGpr, setSeg } from "./cpu";
 import { gp0, ud } from "./event";
 import { FLAG_BIT_IF, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_BIT_VM, FLAGS_ALL, getRflags, setRflags, testFlag } from "./flags";
 import { currentPrivilege, EFER_SCE, in64BitMode, inLongMode, inRealOrV86, isCanonical, updateMode } from "./mode";
@@ -11,6 +12,7 @@ import { operandSize } from "./operand";
 import { interruptWaits } from "./shadow";
 
 const R11 = 11;
+const DR6_BS: i64 = 0x4000;
 /** Access rights of the flat segments that these instructions load without looking at a table. */
 const CODE64 = 0xa09b;
 const CODE32 = 0xc09b;
@@ -19,6 +21,17 @@ const DPL3 = 0x60;
 
 function loadFlat(seg: i32, selector: i32, attr: i32): void {
   setSeg(seg, selector, 0, 0xffffffff, attr);
+}
+
+/**
+ * TF counts as it is after SYSCALL and SYSRET, so that a kernel that masks it is not stepped, and a user to whom it returns with TF traps at
+ * once (Linux, arch/x86/entry/common.c, on SYSRET with TF; AMD64 Architecture Programmer's Manual vol. 2, 13.1.4).
+ */
+function stepAfter(): i32 {
+  set32(STEP_ARMED, 0);
+  if (!testFlag(FLAG_BIT_TF)) return ST_DISPATCH;
+  set64(PENDING_DEBUG, get64(PENDING_DEBUG) | DR6_BS);
+  return ST_POLL;
 }
 
 /** SYSCALL */
@@ -34,7 +47,7 @@ export function op_syscall(rec: usize): i32 {
   loadFlat(SS, selector + 8, DATA);
   set64(RIP, get64(MSR_LSTAR));
   updateMode();
-  return ST_DISPATCH;
+  return stepAfter();
 }
 
 /** SYSRET; operand size 64 returns to 64-bit code, 32 to compatibility mode */
@@ -52,7 +65,8 @@ export function op_sysret(rec: usize): i32 {
   loadFlat(SS, (base + 8) | 3, DATA | DPL3);
   set64(RIP, rip);
   updateMode();
-  return (!hadIf && testFlag(FLAG_BIT_IF) && interruptWaits()) || testFlag(FLAG_BIT_TF) ? ST_POLL : ST_DISPATCH;
+  const status = stepAfter();
+  return !hadIf && testFlag(FLAG_BIT_IF) && interruptWaits() ? ST_POLL : status;
 }
 
 /** SYSENTER */

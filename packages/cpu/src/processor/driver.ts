@@ -86,6 +86,8 @@ export class Driver {
     for (;;) {
       if (status === ST_POLL || status === ST_SLICE) {
         status = this.#poll();
+        // What was pending beside a delivered event comes before its handler's first instruction; once, so that time passes in any case.
+        if (status === ST_DISPATCH) status = this.#poll();
         if (status === ST_VMEXIT) return 'vmexit';
         if (status === ST_SHUTDOWN) return 'shutdown';
         if (status === POLL_HALTED) {

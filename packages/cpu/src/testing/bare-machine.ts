@@ -30,14 +30,18 @@ export interface BareMachine {
   step(count: number): void;
 }
 
-/** `bytes` of memory besides the processor's own; with `step` each slice is one instruction. */
-export function bareMachine(bytes: number, step = false, jit: JitOptions | null = DEFAULT_JIT, profiled = false): BareMachine {
+/**
+ * `bytes` of memory besides the processor's own; with `step` each slice is one instruction. Exceptions end the run and stay pending, unless
+ * it `delivers` events as the processor does.
+ */
+export function bareMachine(bytes: number, step = false, jit: JitOptions | null = DEFAULT_JIT, profiled = false, delivers = false): BareMachine {
   const memory = HostMemory.create(bytes + (32 << 20));
   const area = memory.allocPages(Math.ceil(L.AREA_SIZE / 4096));
   const microcode = instantiateMicrocode(memory, area, { readClock: () => 0, cpuTrace: () => undefined });
   let stepping = step;
   const profile = profiled ? new JitProfile(memory) : null;
-  const driver = new Driver(memory, area, { ...microcode, exports: { ...microcode.exports, deliver: () => L.ST_SHUTDOWN, pollEvents: () => (stepping ? POLL_STEP : 0) } },
+  const events = delivers ? {} : { deliver: () => L.ST_SHUTDOWN, pollEvents: () => (stepping ? POLL_STEP : 0) };
+  const driver = new Driver(memory, area, { ...microcode, exports: { ...microcode.exports, ...events } },
     { budget: (longest) => longest, halted: () => false }, 8 << 20, jit, profile);
   memory.onCodeWrite((address, length) => driver.codeWritten(address, length));
   const tables = memory.allocPages(2);

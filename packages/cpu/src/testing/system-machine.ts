@@ -44,8 +44,9 @@ export class SystemMachine {
   /** The directory pointers of PAE paging. */
   readonly pdptes: number;
 
-  constructor() {
-    this.machine = bareMachine(8 << 20, true, null);
+  /** With `delivers` events go through the IDT. */
+  constructor(delivers = false) {
+    this.machine = bareMachine(8 << 20, true, null, false, delivers);
     const { memory, area, ram } = this.machine;
     [this.memory, this.area] = [memory, area];
     [this.code, this.data, this.stack] = [ram, ram + 0x1_0000, ram + 0x2_0000];
