@@ -1,5 +1,5 @@
 /** What the model did beside what the processor did. */
-import { decode, type Form, Instruction } from '@vm/cpu/decode';
+import { codeView, decode, type Form, Instruction } from '@vm/cpu/decode';
 import { local } from './address-space.ts';
 import { allowance } from './differences.ts';
 import type { CaseResult, Difference, TestCase } from './records.ts';
@@ -38,7 +38,7 @@ function selectorText(state: S.State, segment: number): string {
 /** What differs, as text, or null. */
 export function compare(form: Form, test: TestCase, ours: CaseResult, theirs: CaseResult): string | null {
   const ins = new Instruction();
-  const length = decode(test.code, 0, test.code.length, test.mode, ins);
+  const length = decode(codeView(test.code), 0, test.code.length, test.mode, ins);
   const found = differences(form, ins, length > 0, test, ours, theirs);
   if (found.length === 0) return null;
   if (allowance({ form, ins, test, ours, theirs, differing: found.map((text) => text.slice(0, text.indexOf(' '))) }) !== null) return null;

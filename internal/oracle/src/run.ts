@@ -1,5 +1,5 @@
 /** Cases of forms through both processors. */
-import { type Form, forms, format, Instruction, decode } from '@vm/cpu/decode';
+import { codeView, decode, type Form, format, forms, Instruction } from '@vm/cpu/decode';
 import { compare } from './compare.ts';
 import { makeCase } from './generate/make-case.ts';
 import { excluded, formName } from './generate/scope.ts';
@@ -50,7 +50,7 @@ export function subjects(pattern: RegExp | null): Subject[] {
 export function describe({ code, mode, codeAddress }: TestCase): string {
   const ins = new Instruction();
   const bytes = Array.from(code, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
-  return decode(code, 0, code.length, mode, ins) > 0 ? `${format(ins, BigInt(codeAddress))} [${bytes}]` : `invalid [${bytes}]`;
+  return decode(codeView(code), 0, code.length, mode, ins) > 0 ? `${format(ins, BigInt(codeAddress))} [${bytes}]` : `invalid [${bytes}]`;
 }
 
 const BATCH = 4000;

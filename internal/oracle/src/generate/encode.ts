@@ -1,5 +1,5 @@
 /** Bytes of a form: prefixes, opcode, ModRM and what follows, by what the form needs and chance; the decoder confirms. */
-import { decode, type Form, Instruction } from '@vm/cpu/decode';
+import { codeView, decode, type Form, Instruction } from '@vm/cpu/decode';
 import type { Random } from '../random.ts';
 
 export type Mode = 16 | 32 | 64;
@@ -49,7 +49,7 @@ function attempt1(form: Form, mode: Mode, random: Random): Encoded | null {
   const small = random.oneIn(3);
   while (bytes.length < 15) bytes.push(bytes.length > immAt && small ? 0 : random.below(256));
   const ins = new Instruction();
-  const length = decode(Uint8Array.from(bytes), 0, 15, mode, ins);
+  const length = decode(codeView(Uint8Array.from(bytes)), 0, 15, mode, ins);
   if (length <= 0 || ins.form !== form.index) return null;
   return { bytes: Uint8Array.from(bytes.slice(0, length)), ins, dispAt, dispSize, immAt };
 }

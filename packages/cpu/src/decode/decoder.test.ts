@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import {
+  codeView,
   decode,
   DECODE_INVALID,
   DECODE_TOO_LONG,
@@ -25,7 +26,7 @@ function parse(text: string): Uint8Array {
 function decoded(text: string, mode: Mode = 64): Instruction {
   const bytes = parse(text);
   const out = new Instruction();
-  expect(decode(bytes, 0, bytes.length, mode, out)).toBe(bytes.length);
+  expect(decode(codeView(bytes), 0, bytes.length, mode, out)).toBe(bytes.length);
   return out;
 }
 
@@ -101,19 +102,19 @@ test.each<[Mode, string, string]>([
   [64, '62 f1 7c 48 58 c0', 'EVEX'],
 ])('%i-bit %s is undefined: %s', (mode, text) => {
   const bytes = parse(text);
-  expect(decode(bytes, 0, bytes.length, mode, new Instruction())).toBe(DECODE_INVALID);
+  expect(decode(codeView(bytes), 0, bytes.length, mode, new Instruction())).toBe(DECODE_INVALID);
 });
 
 test('length limits', () => {
   const out = new Instruction();
-  const prefixed = (count: number): Uint8Array => Uint8Array.from([...Array.from({ length: count }, () => 0x66), 0x90, 0, 0, 0]);
+  const prefixed = (count: number): DataView => codeView(Uint8Array.from([...Array.from({ length: count }, () => 0x66), 0x90, 0, 0, 0]));
   expect(decode(prefixed(14), 0, 18, 64, out)).toBe(15);
   expect(decode(prefixed(15), 0, 18, 64, out)).toBe(DECODE_TOO_LONG);
-  const long = Uint8Array.from([0x2e, 0x2e, 0x2e, 0x2e, 0x2e, 0x2e, 0x48, 0xc7, 0x84, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-  expect(decode(long, 0, long.length, 64, out)).toBe(DECODE_TOO_LONG);
-  expect(decode(long, 1, long.length, 64, out)).toBe(DECODE_TOO_LONG);
-  expect(decode(long, 3, long.length, 64, out)).toBe(15);
-  expect(decode(new Uint8Array(0), 0, 0, 64, out)).toBe(DECODE_TRUNCATED);
+  const long = codeView(Uint8Array.from([0x2e, 0x2e, 0x2e, 0x2e, 0x2e, 0x2e, 0x48, 0xc7, 0x84, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+  expect(decode(long, 0, long.byteLength, 64, out)).toBe(DECODE_TOO_LONG);
+  expect(decode(long, 1, long.byteLength, 64, out)).toBe(DECODE_TOO_LONG);
+  expect(decode(long, 3, long.byteLength, 64, out)).toBe(15);
+  expect(decode(codeView(new Uint8Array(0)), 0, 0, 64, out)).toBe(DECODE_TRUNCATED);
 });
 
 test('every cut of an instruction is truncated, wherever it stands in the array', () => {
@@ -124,10 +125,10 @@ test('every cut of an instruction is truncated, wherever it stands in the array'
       const padded = new Uint8Array(bytes.length + padding);
       padded.set(bytes);
       for (let end = 0; end < bytes.length; end++) {
-        expect(decode(padded, 0, end, 64, out)).toBe(DECODE_TRUNCATED);
-        expect(decode(padded.subarray(0, end), 0, end, 64, out)).toBe(DECODE_TRUNCATED);
+        expect(decode(codeView(padded), 0, end, 64, out)).toBe(DECODE_TRUNCATED);
+        expect(decode(codeView(padded.subarray(0, end)), 0, end, 64, out)).toBe(DECODE_TRUNCATED);
       }
-      expect(decode(padded, 0, bytes.length, 64, out)).toBe(bytes.length);
+      expect(decode(codeView(padded), 0, bytes.length, 64, out)).toBe(bytes.length);
     }
   }
 });

@@ -2,7 +2,7 @@
  * Forms: rows of the encoding table with the operand size and the choice between register and memory settled. A row
  * such as `add Ev,Gv` has six. The dispatch tables of the decoder end in form numbers.
  */
-import { OP_FAR, OP_IMM, OP_MEM, OP_REG, OP_REL } from './instruction.ts';
+import { OP_FAR, OP_IMM, OP_MEM, OP_REG, OP_REL } from './kinds.ts';
 import {
   resolveOperand,
   rmForms,

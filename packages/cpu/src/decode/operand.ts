@@ -1,5 +1,5 @@
 /** Operands of the encoding table: from the notation of a row to what the decoder fetches for given sizes. */
-import { RC_CR, RC_DR, RC_GPR, RC_MMX, RC_SEG, RC_ST, RC_VEC } from './instruction.ts';
+import { RC_CR, RC_DR, RC_GPR, RC_MMX, RC_SEG, RC_ST, RC_VEC } from './kinds.ts';
 
 /** Where an operand comes from. */
 export const SRC_RM = 0; // ModRM.rm: register (with REX.B) or memory

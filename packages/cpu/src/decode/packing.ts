@@ -1,7 +1,7 @@
 /**
  * What the decoder must know of a form, packed into words of one Int32Array, FORM_WORDS for each form:
  *
- *     0  FORM_* flags, operand size << 16 (0: as prefixes say), operand count << 20
+ *     0  FORM_* flags, operand size << 16 (0: as prefixes say), operand count << 20, memory operand's position + 1 << 23
  *     1  row, mnemonic << 16
  *     2  immediate: bytes, sign-extension shift << 4; or IMM_*
  *     3  immediate: the bits to keep; gathers: bytes of the index register
@@ -134,7 +134,8 @@ export function packForms(forms: readonly EncodedForm[], mnemonics: ReadonlyMap<
   forms.forEach((encoded, i) => {
     const { form, encoding } = encoded;
     const at = i * FORM_WORDS;
-    words[at] = flagsOf(encoded) | (form.operandSize << 16) | (form.operands.length << 20);
+    const memory = form.operands.findIndex(({ kind }) => kind === 'mem') + 1;
+    words[at] = flagsOf(encoded) | (form.operandSize << 16) | (form.operands.length << 20) | (memory << 23);
     words[at + 1] = form.row.index | ((mnemonics.get(form.mnemonic) ?? 0) << 16);
     const [immediate, mask] = packImmediate(immediateOf(encoding));
     words[at + 2] = immediate;

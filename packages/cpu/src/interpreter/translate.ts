@@ -3,9 +3,10 @@
  * an instruction that may change what follows, the page's end, or the longest trace.
  */
 import type { HostMemory } from '@vm/kvm-run';
-import { decode, DECODE_TOO_LONG, DECODE_TRUNCATED } from '../decode/decoder.ts';
+import { codeView, decode } from '../decode/decoder.ts';
+import { DECODE_TOO_LONG, DECODE_TRUNCATED } from '../decode/general.ts';
 import {
-  Instruction, type Operand, OP_FAR, OP_IMM, OP_MEM, OP_REG, OP_REL, PFX_LOCK, PFX_REP, PFX_REPNE, RC_GPR,
+  Instruction, type Operand, OP_FAR, OP_IMM, OP_REG, OP_REL, PFX_LOCK, PFX_REP, PFX_REPNE, RC_GPR,
   RC_GPR_HIGH, RC_MMX, RC_VEC,
 } from '../decode/instruction.ts';
 import { forms } from '../decode/forms.ts';
@@ -63,6 +64,7 @@ export class Translator {
   readonly #host: TranslatorHost;
   #instruction: Instruction = new Instruction();
   readonly #scratch = new Uint8Array(32);
+  readonly #scratchView = codeView(this.#scratch);
   /** Profiles of indirect branches by place and mode; they are gone with the traces. */
   #profiles = { flushes: 0, places: new Map<number, number>() };
   /** Handler number by form, address size and mode; 0 where it was not looked up yet. */
@@ -118,7 +120,7 @@ export class Translator {
     let count = 0;
     let ended = false;
     while (count < longest && !ended && at < end) {
-      const length = decode(this.#memory.u8, at, end, mode, ins);
+      const length = decode(this.#memory.view, at, end, mode, ins);
       if (length === DECODE_TRUNCATED) {
         if (count === 0) return this.#buildCrossing(header, host, codeMode, single);
         break;
@@ -191,7 +193,7 @@ export class Translator {
     const bytes = this.#scratch;
     bytes.set(this.#memory.u8.subarray(host, host + first), 0);
     bytes.set(this.#memory.u8.subarray(second, second + 16), first);
-    const length = decode(bytes, 0, first + 16, MODES[codeMode]!, this.#instruction);
+    const length = decode(this.#scratchView, 0, first + 16, MODES[codeMode]!, this.#instruction);
     const guard = this.#arena.guard(header, second, Math.max(1, length - first), HANDLER_CHECK_PAGE);
     const own = this.#arena.reserve(LONGEST_RECORDS);
     // The guard is lost if making room forgot everything; then begin again.
@@ -232,8 +234,8 @@ export class Translator {
   }
 
   #clear(record: number, handler: number, offset: number, index: number, length: number): void {
-    const { u8, u16 } = this.#memory;
-    u8.fill(0, record, record + REC_SIZE);
+    const { u8, u16, u32 } = this.#memory;
+    for (let i = record >>> 2; i < (record + REC_SIZE) >>> 2; i++) u32[i] = 0;
     u16[(record + REC_HANDLER) >>> 1] = handler;
     u8[record + REC_INDEX] = index;
     u8[record + REC_LENGTH] = length;
@@ -250,7 +252,7 @@ export class Translator {
     const ins = this.#instruction;
     const handler = this.#handlerNumber();
     let at = record;
-    const memory = this.#memoryOperand();
+    const { memory } = ins;
     const apart = memory !== null && this.#addressApart();
     if (apart) at = this.#addressRecord(at, offset, index, memory);
     this.#clear(at, handler, offset, index, ins.length);
@@ -263,16 +265,11 @@ export class Translator {
   #prefixBits(): number {
     const ins = this.#instruction;
     let bits = (sizeBits(elementSize(ins)) << PREFIX_OPSIZE_SHIFT) | (sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT);
-    if (ins.prefixes & PFX_REP) bits |= PREFIX_REP;
-    if (ins.prefixes & PFX_REPNE) bits |= PREFIX_REPNE;
-    if (ins.prefixes & PFX_LOCK) bits |= PREFIX_LOCK;
+    const { prefixes } = ins;
+    if (prefixes & PFX_REP) bits |= PREFIX_REP;
+    if (prefixes & PFX_REPNE) bits |= PREFIX_REPNE;
+    if (prefixes & PFX_LOCK) bits |= PREFIX_LOCK;
     return bits;
-  }
-
-  #memoryOperand(): Operand | null {
-    const ins = this.#instruction;
-    for (let i = 0; i < ins.operandCount; i++) if (ins.operands[i]!.kind === OP_MEM) return ins.operands[i]!;
-    return null;
   }
 
   /** Whether the address needs a record of its own: not flat and 64 bits wide. LEA only needs the sum. */
@@ -296,8 +293,8 @@ export class Translator {
       this.#set(record, REC_IMM, ADDRESS_OF_BIT + ins.operands[1].size);
       this.#set(record, REC_IMM + 4, this.#pointer(ins.operands[1]));
     }
-    if (isPop(ins) && ins.memBase === RSP) ins.dispLo += ins.operandSize;
     this.#setSum(record, offset, this.#area + ZERO);
+    if (isPop(ins) && ins.memBase === RSP) this.#set(record, REC_DISP, ins.dispLo + ins.operandSize);
     return record + REC_SIZE;
   }
 
@@ -321,11 +318,12 @@ export class Translator {
   #setSum(record: number, offset: number, segment: number): void {
     const ins = this.#instruction;
     const zero = this.#area + ZERO;
-    const relative = ins.memBase === 16;
-    const base = relative ? this.#area + PAGE_RIP : ins.memBase >= 0 ? this.#area + GPR + ins.memBase * 8 : zero;
+    const { memBase, memIndex } = ins;
+    const relative = memBase === 16;
+    const base = relative ? this.#area + PAGE_RIP : memBase >= 0 ? this.#area + GPR + memBase * 8 : zero;
     this.#set(record, REC_BASE, base);
-    const indexed = ins.memIndex >= 0 && ins.memIndexSize === 0;
-    this.#set(record, REC_INDEX_REG, indexed ? this.#area + GPR + ins.memIndex * 8 : zero);
+    const indexed = memIndex >= 0 && ins.memIndexSize === 0;
+    this.#set(record, REC_INDEX_REG, indexed ? this.#area + GPR + memIndex * 8 : zero);
     this.#set(record, REC_SEG, segment);
     this.#memory.u8[record + REC_SCALE] = ins.memScale;
     let lo = ins.dispLo | 0;
@@ -341,8 +339,9 @@ export class Translator {
 
   #setOperands(record: number, offset: number): void {
     const ins = this.#instruction;
-    for (let i = 0; i < ins.operandCount; i++) {
-      const operand = ins.operands[i]!;
+    const { operands, operandCount } = ins;
+    for (let i = 0; i < operandCount; i++) {
+      const operand = operands[i]!;
       if (operand.kind === OP_REG) {
         this.#set(record, POINTER_PLACES[i]!, this.#pointer(operand));
       } else if (operand.kind === OP_IMM) {
@@ -357,8 +356,7 @@ export class Translator {
     if (isEnter(ins)) this.#set(record, REC_P2, ins.imm2);
     if (elementWidth(ins) !== 0) this.#setElements(record);
     if (!isX87(ins)) return;
-    const memory = this.#memoryOperand();
-    if (memory !== null) this.#set(record, REC_P3, memory.size);
+    if (ins.memory !== null) this.#set(record, REC_P3, ins.memory.size);
   }
 
   /** What microcode must know of gathers and VMASKMOV, which address memory element by element. */

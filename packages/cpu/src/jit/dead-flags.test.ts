@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { decode } from '../decode/decoder.ts';
+import { codeView, decode } from '../decode/decoder.ts';
 import { Instruction } from '../decode/instruction.ts';
 import type { Handler } from '../interpreter/handlers.ts';
 import { deadFlags } from './dead-flags.ts';
@@ -10,7 +10,7 @@ const handler = { semantics: (): void => {} } as unknown as Handler;
 function instructions(...codes: readonly (readonly number[])[]): RegionInstruction[] {
   return codes.map((code) => {
     const ins = new Instruction();
-    expect(decode(Uint8Array.from(code), 0, code.length, 64, ins)).toBe(code.length);
+    expect(decode(codeView(Uint8Array.from(code)), 0, code.length, 64, ins)).toBe(code.length);
     return { ins, offset: 0, handler };
   });
 }

@@ -2,7 +2,7 @@
  * Which instructions of a block set flags that nobody can see: they are overwritten before anything reads them, and before
  * anything that may leave the region, where the flags must be true.
  */
-import { hasMemory, OP_IMM } from '../decode/instruction.ts';
+import { OP_IMM } from '../decode/instruction.ts';
 import { MNEMONICS } from '../decode/table/index.ts';
 import type { RegionInstruction } from './region.ts';
 
@@ -34,7 +34,7 @@ export function flagsDeadAtStart(instructions: readonly RegionInstruction[]): bo
 function deadBefore({ ins, handler }: RegionInstruction, after: boolean): boolean {
   const name = MNEMONICS[ins.mnemonic]!;
   const addressOnly = name === 'lea' || name === 'nop';
-  if (!handler.semantics || (!addressOnly && hasMemory(ins))) return false;
+  if (!handler.semantics || (!addressOnly && ins.memory !== null)) return false;
   if (SETS_ALL.has(name)) return true;
   if (SHIFTS.has(name)) return ins.operands[1].kind === OP_IMM && (ins.immLo & (ins.operandSize === 8 ? 63 : 31)) !== 0;
   return PASSES.has(name) && after;

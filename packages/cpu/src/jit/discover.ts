@@ -3,8 +3,8 @@
  * is entered anew for each call, so that its returns are edges to one place: recursion unrolls. Functions that are too large,
  * and calls inside too many calls, leave the region.
  */
-import { decode } from '../decode/decoder.ts';
-import { hasMemory, Instruction, OP_REL } from '../decode/instruction.ts';
+import { codeView, decode } from '../decode/decoder.ts';
+import { Instruction, OP_REL } from '../decode/instruction.ts';
 import { MNEMONICS } from '../decode/table/index.ts';
 import type { Handler } from '../interpreter/handlers.ts';
 import { endsTrace, isIndirectNear } from '../interpreter/mnemonic-traits.ts';
@@ -13,7 +13,7 @@ import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 
 /** Guest code as the processor sees it now. */
 export interface CodeSource {
-  readonly u8: Uint8Array;
+  readonly view: DataView;
   /** 16, 32 or 64. */
   readonly mode: number;
   /** Host address of a page by its number relative to the entry's, or 0 where it can't be told without a walk. */
@@ -62,7 +62,7 @@ export class Discovery {
   readonly pages: Map<number, number> = new Map();
   readonly #source: CodeSource;
   readonly #limits: Limits;
-  readonly #scratch = new Uint8Array(32);
+  readonly #scratch: DataView = codeView(new Uint8Array(32));
   readonly #contexts = new Map<Block, Context>();
   #left: number;
 
@@ -163,23 +163,22 @@ export class Discovery {
     const at = host + (offset & 0xfff);
     const room = 0x1000 - (offset & 0xfff);
     const length = room >= LONGEST_INSTRUCTION
-      ? decode(this.#source.u8, at, host + 0x1000, this.#source.mode as 16 | 32 | 64, ins) : this.#decodeNearEnd(at, room, page, ins);
+      ? decode(this.#source.view, at, host + 0x1000, this.#source.mode as 16 | 32 | 64, ins) : this.#decodeNearEnd(at, room, page, ins);
     // Branches with 16-bit targets are too rare to matter.
     if (length <= 0 || (ins.operands[0].kind === OP_REL && ins.operandSize === 2)) return null;
-    if (ins.mode !== 64 && ins.memSegment === CS && hasMemory(ins)) return null;
+    if (ins.mode !== 64 && ins.memSegment === CS && ins.memory !== null) return null;
     const handler = this.#handler(ins);
     return handler && { ins, offset, handler };
   }
 
   /** An instruction that may go on in the next page. */
   #decodeNearEnd(at: number, room: number, page: number, ins: Instruction): number {
-    const { u8, mode } = this.#source;
-    const alone = decode(u8, at, at + room, mode as 16 | 32 | 64, ins);
+    const { view, mode } = this.#source;
+    const alone = decode(view, at, at + room, mode as 16 | 32 | 64, ins);
     if (alone > 0) return alone;
     const second = this.#page(page + 1);
     if (second === 0) return 0;
-    this.#scratch.set(u8.subarray(at, at + room), 0);
-    this.#scratch.set(u8.subarray(second, second + 16), room);
+    for (let i = 0; i < room + 16; i++) this.#scratch.setUint8(i, view.getUint8(i < room ? at + i : second + i - room));
     return decode(this.#scratch, 0, room + 16, mode as 16 | 32 | 64, ins);
   }
 

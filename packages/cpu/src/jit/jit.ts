@@ -140,13 +140,13 @@ export class Jit {
 
   /** Guest code around the trace, through the execute TLB. */
   #source(record: number, arena: TraceArena, translator: Translator): CodeSource {
-    const { u8, u32, view } = this.#memory;
+    const { u32, view } = this.#memory;
     const host = u32[(record - TRACE_HEADER_SIZE + TRACE_HOST) >>> 2]! & ~0xfff;
     const base = this.#linearPage();
     const table = this.#word(TLB_SET) + TLB_EXECUTE;
     const codeMode = this.#word(CODE_MODE);
     return {
-      u8,
+      view,
       mode: MODES[codeMode]!,
       page: (number) => {
         if (number === 0) return host >>> 0;

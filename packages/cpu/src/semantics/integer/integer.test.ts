@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { decode } from '../../decode/decoder.ts';
+import { codeView, decode } from '../../decode/decoder.ts';
 import { forms } from '../../decode/forms.ts';
 import { Instruction, OP_IMM, OP_MEM, OP_REG, RC_GPR_HIGH } from '../../decode/instruction.ts';
 import type { Form } from '../../decode/form.ts';
@@ -71,7 +71,7 @@ function encode(form: Form, next: () => number, ins: Instruction): number[] | nu
     const modrm = next() & 0xff;
     bytes.push(row.digit >= 0 ? (modrm & 0xc7) | (row.digit << 3) : modrm);
     while (bytes.length < 16) bytes.push(next() & 0xff);
-    const length = decode(Uint8Array.from(bytes), 0, 16, 64, ins);
+    const length = decode(codeView(Uint8Array.from(bytes)), 0, 16, 64, ins);
     if (length > 0 && ins.form === form.index && usable(ins)) return bytes.slice(0, length);
   }
   return null;

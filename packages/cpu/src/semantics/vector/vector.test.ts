@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
-import { decode } from '../../decode/decoder.ts';
+import { codeView, decode } from '../../decode/decoder.ts';
 import { forms } from '../../decode/forms.ts';
 import { Instruction, OP_MEM, OP_REG, RC_GPR, RC_MMX } from '../../decode/instruction.ts';
 import type { Form } from '../../decode/form.ts';
@@ -54,7 +54,7 @@ function encode(form: Form, random: Random, ins: Instruction): number[] | null {
     const modrm = form.operands.some((o) => o.kind === 'mem') ? (random.below(8) << 3) | 7 : 0xc0 | random.below(64);
     const bytes = [...head, row.digit >= 0 ? (modrm & 0xc7) | (row.digit << 3) : modrm, random.below(256)];
     while (bytes.length < 16) bytes.push(0x90);
-    const length = decode(Uint8Array.from(bytes), 0, 16, 64, ins);
+    const length = decode(codeView(Uint8Array.from(bytes)), 0, 16, 64, ins);
     if (length <= 0 || ins.form !== form.index || !usable(ins)) continue;
     return bytes.slice(0, length);
   }

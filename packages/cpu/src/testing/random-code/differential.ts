@@ -180,9 +180,9 @@ export class Differential {
   #skip(machine: CodeMachine): void {
     const linear = machine.linear(machine.rip);
     const from = Number(linear) - machine.memory - CODE - this.#at;
-    const { u8 } = machine.inside.memory;
+    const { view } = machine.inside.memory;
     const length = linear < 1n << 40n && from >= 0 && from < this.program.bytes.length
-      ? decode(u8, Number(linear), Number(linear) + 16, this.#case.mode, this.#scratch) : 0;
+      ? decode(view, Number(linear), Number(linear) + 16, this.#case.mode, this.#scratch) : 0;
     machine.rip = length > 0 ? machine.rip + BigInt(length) : BigInt(this.program.entry);
   }
 

@@ -1,5 +1,5 @@
 /** What there is to say about a program on which two processors disagree: the few parts of it that matter, as one reads them. */
-import { decode } from '../../decode/decoder.ts';
+import { codeView, decode } from '../../decode/decoder.ts';
 import { format } from '../../decode/format.ts';
 import { Instruction } from '../../decode/instruction.ts';
 import type { Case, Outcome } from './differential.ts';
@@ -35,13 +35,14 @@ function shrink(one: Case, program: Program, fails: (smaller: Case) => boolean):
 
 /** The program as one reads it. */
 function disassemble({ bytes, mode, addresses: { origin }, entry, interrupt, end }: Program): string {
+  const code = codeView(bytes);
   const ins = new Instruction();
   const lines = [`entry ${entry.toString(16)}, interrupt ${interrupt.toString(16)}, end ${end.toString(16)}`];
   for (let at = 0; at < bytes.length;) {
-    const length = decode(bytes, at, bytes.length, mode, ins);
+    const length = decode(code, at, bytes.length, mode, ins);
     const step = length > 0 ? length : 1;
-    const code = Array.from(bytes.subarray(at, at + step), (byte) => byte.toString(16).padStart(2, '0')).join(' ');
-    lines.push(`${(origin + at).toString(16)}: ${code.padEnd(36)} ${length > 0 ? format(ins, BigInt(origin + at)) : '?'}`);
+    const hex = Array.from(bytes.subarray(at, at + step), (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+    lines.push(`${(origin + at).toString(16)}: ${hex.padEnd(36)} ${length > 0 ? format(ins, BigInt(origin + at)) : '?'}`);
     at += step;
   }
   return lines.join('\n');
