@@ -1,6 +1,7 @@
 /** Typed loads and stores at linear addresses. */
 import { TLB_READ, TLB_WRITE } from "../src/state/layout";
 import { REC_BASE, REC_DISP, REC_INDEX_REG, REC_SCALE, REC_SEG } from "../src/state/record";
+import { setProbing } from "./breakpoint";
 import { currentSet, readMissIn, slotOffset, systemSet, writeCommit, writeMissIn } from "./tlb";
 
 /** Not zero when the last read failed: an event or VM exit is pending. */
@@ -87,10 +88,17 @@ export function writeSystem<T>(linear: i64, value: T): bool {
 
 /** Makes sure that [linear, linear + size), within a page, can be read: checks rights and maps it. */
 export function probeRead(set: usize, linear: i64, size: i32): bool {
-  return readHost(set, linear, size) != 0;
+  setProbing(true);
+  const host = readHost(set, linear, size);
+  setProbing(false);
+  return host != 0;
 }
 
 /** Makes sure that [linear, linear + size) can be written, without writing: checks rights and maps it. */
 export function probeWrite(set: usize, linear: i64, size: i32): bool {
-  return directWriteHost(set, linear, size) != 0 || writeMissIn(set, linear, size) != 0;
+  if (directWriteHost(set, linear, size) != 0) return true;
+  setProbing(true);
+  const host = writeMissIn(set, linear, size);
+  setProbing(false);
+  return host != 0;
 }

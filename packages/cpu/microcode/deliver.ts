@@ -4,10 +4,10 @@
  */
 import {
   ACTIVITY, CODE_MODE, CR2, DR6, DR7, EVENT_ADDRESS, EVENT_DR6, EVENT_ERROR, EVENT_HAS_ERROR, EVENT_TYPE, EVENT_VECTOR,
-  EXIT_QUALIFICATION, EXIT_REASON, IDT_VECTORING_ERROR, IDT_VECTORING_INFO, INTERRUPTIBILITY, MSR_DEBUGCTL, NEXT_RIP, RIP,
-  ST_DISPATCH, ST_FAULT, ST_SHUTDOWN,
+  EXIT_QUALIFICATION, EXIT_REASON, IDT_VECTORING_ERROR, IDT_VECTORING_INFO, INTERRUPTIBILITY, MSR_DEBUGCTL, NEXT_RIP, PENDING_DEBUG, RIP,
+  ST_DISPATCH, ST_FAULT, ST_POLL, ST_SHUTDOWN,
 } from "../src/state/layout";
-import { NMI_UNBLOCKED, STEP_ARMED } from "../src/state/vmx-layout";
+import { BREAKPOINT_HITS, NMI_UNBLOCKED, STEP_ARMED, STEP_WANTED } from "../src/state/vmx-layout";
 import { get32, get64, set32, set64 } from "./cpu";
 import {
   clearPending, TYPE_EXCEPTION, TYPE_NMI, TYPE_PRIVILEGED_SOFTWARE, TYPE_SOFTWARE_EXCEPTION, TYPE_SOFTWARE_INTERRUPT, VECTOR_DB,
@@ -40,6 +40,7 @@ export function deliver(): i32 {
     return vmexit(reason, get64(EXIT_QUALIFICATION));
   }
   const vector = get32(EVENT_VECTOR);
+  if (vector == -1 && get32(STEP_WANTED)) return beginAnew();
   const type = get32(EVENT_TYPE);
   const hasError = get32(EVENT_HAS_ERROR);
   const error = get32(EVENT_ERROR);
@@ -57,6 +58,15 @@ export function settleTask(status: i32): i32 {
   let now = status;
   while (now == ST_FAULT && switched) now = deliver();
   return now;
+}
+
+/** The instruction at RIP has done nothing: it is to be executed by itself, at the next look at events. */
+function beginAnew(): i32 {
+  if (get32(NMI_UNBLOCKED)) {
+    set32(NMI_UNBLOCKED, 0);
+    set32(INTERRUPTIBILITY, get32(INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+  }
+  return ST_POLL;
 }
 
 /** Asks the hypervisor's exception bitmap about the pending exception; else its payload reaches CR2 or DR6. */
@@ -88,15 +98,17 @@ function isSoftware(type: i32): bool {
 
 /**
  * Delivers an event through the IDT. `insnLen` is the length of the instruction for software interrupts and
- * exceptions. ST_DISPATCH; or what a VM exit returns; or ST_SHUTDOWN.
+ * exceptions. ST_DISPATCH; ST_POLL where a debug trap waits; or what a VM exit returns; or ST_SHUTDOWN.
  */
 export function deliverEvent(vector: i32, type: i32, hasError: i32, error: i32, insnLen: i32): i32 {
   setDelivering(true);
   while (true) {
     announce(vector, type, hasError, error);
+    // Matches of an instruction that faults, or of a delivery that failed, are lost.
+    set32(BREAKPOINT_HITS, 0);
     clearPending();
     const status = enterHandler(vector, type, hasError != 0, error, returnRip(type, insnLen), imageFlags(vector, type));
-    if (status == ST_DISPATCH) return delivered(type);
+    if (status != ST_FAULT) return delivered(vector, type);
     const exit = interrupted();
     if (exit != 0) return exit;
     // Another exception: it alone, or a double fault, or shutdown.
@@ -128,13 +140,18 @@ function imageFlags(vector: i32, type: i32): i64 {
   return type == TYPE_EXCEPTION && vector != VECTOR_DB ? getRflags() | FLAG_BIT_RF : getRflags();
 }
 
-function delivered(type: i32): i32 {
+/**
+ * A data breakpoint that the frame or the tables matched traps at the handler's first instruction. The delivery of #DB itself
+ * matches none: it might go on for ever.
+ */
+function delivered(vector: i32, type: i32): i32 {
   settle();
+  if (vector == VECTOR_DB) set32(BREAKPOINT_HITS, 0);
   const blocked = get32(INTERRUPTIBILITY) & ~INTERRUPTIBILITY_SHADOWS;
   set32(INTERRUPTIBILITY, type == TYPE_NMI ? blocked | INTERRUPTIBILITY_NMI : blocked);
   set32(ACTIVITY, 0);
   set32(STEP_ARMED, 0);
-  return ST_DISPATCH;
+  return get32(BREAKPOINT_HITS) || get64(PENDING_DEBUG) != 0 ? ST_POLL : ST_DISPATCH;
 }
 
 function settle(): void {

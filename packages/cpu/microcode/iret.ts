@@ -1,8 +1,9 @@
 /** IRET in all its forms (SDM vol. 2, IRET). */
 import {
-  CS, CR4, DR7, DS, ES, FS, GS, INTERRUPTIBILITY, NEXT_RIP, RIP, RSP, SS, ST_DISPATCH, ST_FAULT, ST_NEXT, ST_POLL, TR,
+  CS, CR4, DS, ES, FS, GS, INTERRUPTIBILITY, NEXT_RIP, RIP, RSP, SS, ST_DISPATCH, ST_FAULT, ST_NEXT, ST_POLL, TR,
 } from "../src/state/layout";
 import { NMI_UNBLOCKED } from "../src/state/vmx-layout";
+import { watchesInstructions } from "./breakpoint";
 import { get32, get64, segBase, segLimit, set32, set64 } from "./cpu";
 import { checkOffset, enterCode } from "./code-segment";
 import { setAccessed } from "./descriptor";
@@ -23,7 +24,6 @@ import { switchTask, TASK_IRET } from "./task";
 import { inGuest, pinControl } from "./vmx/controls";
 
 const INTERRUPTIBILITY_NMI = 8;
-const DR7_ENABLED = 0xff;
 const PIN_NMI_EXITING = 0x8;
 const PIN_VIRTUAL_NMIS = 0x20;
 const FLAGS_USER = FLAGS_ARITHMETIC | FLAG_BIT_TF | FLAG_BIT_DF | FLAG_BIT_NT;
@@ -68,7 +68,7 @@ function popFrame(size: i32): bool {
   if (stackFault) return false;
   frameFlags = pop(size);
   // RF matters to instruction breakpoints alone; without any it would only linger.
-  if (!(get32(DR7) & DR7_ENABLED)) frameFlags &= ~<i64>FLAG_BIT_RF;
+  if (!watchesInstructions()) frameFlags &= ~<i64>FLAG_BIT_RF;
   return !stackFault;
 }
 

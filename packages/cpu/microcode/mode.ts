@@ -16,6 +16,7 @@ export const CR0_PG: i64 = 0x80000000;
 export const CR4_VME = 0x1;
 export const CR4_PVI = 0x2;
 export const CR4_TSD = 0x4;
+export const CR4_DE = 0x8;
 export const CR4_PSE = 0x10;
 export const CR4_PAE = 0x20;
 export const CR4_PGE = 0x80;

@@ -2,10 +2,12 @@
  * What string instructions share: the index registers and the counter in their address size, the source segment, REP, and
  * how long one call may run. Registers are right after each element, so a fault or an interrupt in the middle resumes there.
  */
-import { DS, RCX, SEG, SEG_SIZE, ST_NEXT, ST_POLL, ZERO } from "../src/state/layout";
+import { DR7, DS, RCX, RFLAGS_REST, SEG, SEG_SIZE, SINGLE_STEP, ST_NEXT, ST_POLL, ZERO } from "../src/state/layout";
 import { PREFIX_REP, PREFIX_REPNE, REC_PREFIX, REC_SEG } from "../src/state/record";
-import { cpu, get64, set64 } from "./cpu";
-import { FLAG_BIT_DF, FLAG_BIT_TF, testFlag } from "./flags";
+import { MTF_PENDING, REPEATING } from "../src/state/vmx-layout";
+import { DR7_ENABLED } from "./breakpoint";
+import { cpu, get32, get64, set32, set64 } from "./cpu";
+import { FLAG_BIT_DF, FLAG_BIT_RF, FLAG_BIT_TF, testFlag } from "./flags";
 import { addressMask } from "./segmented";
 import { operandSize } from "./operand";
 
@@ -36,9 +38,13 @@ export function beginString(rec: usize): bool {
   sourceSegment = segment == cpu + ZERO ? DS : <i32>((segment - cpu - SEG) / SEG_SIZE);
   repeated = (load<u8>(rec + REC_PREFIX) & (PREFIX_REP | PREFIX_REPNE)) != 0;
   remaining = repeated ? get64(RCX) & indexMask : 1;
-  // A single-step trap comes after each element.
-  allowance = testFlag(FLAG_BIT_TF) ? 1 : LONGEST_RUN / elementSize;
+  allowance = trapsPossible() ? 1 : LONGEST_RUN / elementSize;
   return remaining != 0;
+}
+
+/** Traps of single-stepping and of breakpoints, and MTF exits, come after each element. */
+function trapsPossible(): bool {
+  return testFlag(FLAG_BIT_TF) || (get32(SINGLE_STEP) != 0 && ((get32(DR7) & DR7_ENABLED) != 0 || get32(MTF_PENDING) != 0));
 }
 
 /** Elements that may be done now, unsigned minimum of what is left and what the call may do. */
@@ -58,9 +64,23 @@ export function goesOn(): bool {
   return remaining != 0 && allowance > 0;
 }
 
-/** The status at the end of a call: done, or to be gone on with after a look at events. */
+/** The call ends after this element. */
+export function endCall(): void {
+  allowance = 0;
+}
+
+/**
+ * The status at the end of a call: done, or to be gone on with after a look at events. Between elements RF is set, so that a
+ * breakpoint on the instruction does not match again (SDM vol. 3B, 19.3.1.1).
+ */
 export function endString(): i32 {
-  if (remaining == 0) return ST_NEXT;
+  const flags = get32(RFLAGS_REST);
+  if (remaining == 0) {
+    if (flags & FLAG_BIT_RF) set32(RFLAGS_REST, flags & ~FLAG_BIT_RF);
+    return ST_NEXT;
+  }
+  set32(RFLAGS_REST, flags | FLAG_BIT_RF);
+  set32(REPEATING, 1);
   return ST_POLL;
 }
 

@@ -2,6 +2,8 @@
 import {
   CR0, CR3, CR4, CS, DR7, DS, ES, FS, GS, LDTR, PENDING_DEBUG, RIP, SS, ST_DISPATCH, ST_FAULT, ST_NEXT, ST_POLL, TR,
 } from "../src/state/layout";
+import { BREAKPOINT_HITS } from "../src/state/vmx-layout";
+import { isCommitted, setCommitted } from "./breakpoint";
 import { get32, get64, getGpr, segAttr, segBase, segLimit, segSelector, set64, setGpr, setSeg } from "./cpu";
 import {
   descAddress, descAttr, descBase, descDpl, descIsCode, descIsConforming, descIsSegment, descIsWritableData, descKind, descLimit,
@@ -64,8 +66,18 @@ export function switchTask(
   switched = false;
   if (readTask(selector, source) != ST_NEXT) return ST_FAULT;
   if (inGuest()) return raiseExit(EXIT_TASK_SWITCH, <i64>(<u32>(selector | (source << 30))), 0, 0);
+  if (!reachable()) return ST_FAULT;
+  // From here on nothing is begun anew for a data breakpoint.
+  const before = isCommitted();
+  setCommitted(true);
+  const status = enterTask(selector, source, hasError, error, rip, flags);
+  setCommitted(before);
+  return status == ST_DISPATCH && get32(BREAKPOINT_HITS) ? ST_POLL : status;
+}
+
+function enterTask(selector: i32, source: i32, hasError: bool, error: i32, rip: i64, flags: i64): i32 {
   const oldSelector = segSelector(TR);
-  if (!reachable() || !saveOld(rip, source == TASK_IRET ? flags & ~FLAG_BIT_NT : flags)) return ST_FAULT;
+  if (!saveOld(rip, source == TASK_IRET ? flags & ~FLAG_BIT_NT : flags)) return ST_FAULT;
   const nested = source == TASK_CALL || source == TASK_GATE;
   if (nested && !writeSystem<u16>(newBase, <u16>oldSelector)) return ST_FAULT;
   if (!nested && !releaseOld(oldSelector)) return ST_FAULT;

@@ -3,12 +3,15 @@
  * writes to a page with translated code, or meets no RAM, goes through the bounce buffer.
  */
 import {
-  BOUNCE, BOUNCE_HOST1, BOUNCE_HOST2, BOUNCE_SIZE, BOUNCE_SPLIT, CODE_MODE, CURRENT_RECORD, LONG_MODE, RBP, RSP, SEG, SEG_SIZE, TLB,
+  BOUNCE, BOUNCE_HOST1, BOUNCE_HOST2, BOUNCE_SIZE, BOUNCE_SPLIT, CODE_MODE, CURRENT_RECORD, DR0, DR7, LONG_MODE, RBP, RSP, SEG, SEG_SIZE, TLB,
   TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_GLOBAL_JOURNAL, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_MISSES, TLB_READ, TLB_SET, TLB_SETS, TLB_SET_SIZE,
   TLB_WRITE, ZERO,
 } from "../src/state/layout";
 import { REC_BASE, REC_SEG } from "../src/state/record";
 import { ea } from "./access";
+import {
+  DR7_ENABLED, isProbing, REFUSED, setCommitted, UNWATCHED, WATCH_READS, watchData, watchedPage,
+} from "./breakpoint";
 import { invalidateCode } from "./code";
 import { cpu, get32, get64, set32, set64 } from "./cpu";
 import { clearPending, gp0, raiseError, raiseExit, ud, VECTOR_AC, VECTOR_SS } from "./event";
@@ -43,6 +46,7 @@ let delivering: bool = false;
 
 export function setDelivering(on: bool): void {
   delivering = on;
+  setCommitted(on);
 }
 
 /** The APIC-access page of the current VMCS, or -1; flushes the TLB when it changes. */
@@ -136,6 +140,20 @@ function flushLarge(linear: i64): void {
     if (tag == EMPTY) continue;
     const shift = <i32>load<u8>(entry, 12);
     if (shift > 12 && ((tag ^ linear) >> shift) == 0) store<i64>(entry, EMPTY);
+  }
+}
+
+/** Takes pages with enabled data breakpoints out of the tables; to be called when DR0 to DR3 or DR7 have changed. */
+export function forgetWatched(): void {
+  if (!(get32(DR7) & DR7_ENABLED)) return;
+  for (let i = 0; i < 4; i++) {
+    const page = get64(DR0 + (i << 3)) & ~0xfff;
+    if (!watchedPage(page)) continue;
+    for (let set = 0; set < TLB_SETS; set++) {
+      const entry = cpu + TLB + <usize>(set * TLB_SET_SIZE) + slotOffset(page);
+      clearIf(entry + TLB_READ, page);
+      clearIf(entry + TLB_WRITE, page);
+    }
   }
 }
 
@@ -236,8 +254,9 @@ function resolve(set: usize, linear: i64, access: i32): usize {
   if (access & ACCESS_FETCH) {
     enter(entry + TLB_EXECUTE, linear, host);
   } else if (!checksAlignment(set)) {
-    enter(entry + TLB_READ, linear, host);
-    if (access & ACCESS_WRITE && !hasCode(host)) enter(entry + TLB_WRITE, linear, host);
+    const watched = get32(DR7) & DR7_ENABLED ? watchedPage(linear) : 0;
+    if (!(watched & WATCH_READS)) enter(entry + TLB_READ, linear, host);
+    if (access & ACCESS_WRITE && !watched && !hasCode(host)) enter(entry + TLB_WRITE, linear, host);
   }
   return host;
 }
@@ -298,9 +317,12 @@ export function readMissIn(set: usize, linear: i64, size: i32): usize {
   const last = linear + size - 1;
   if (!isCanonical(linear) || !isCanonical(last)) return nonCanonical(linear);
   if (checksAlignment(set) && misaligned(linear, size)) return 0;
+  const watch = get32(DR7) & DR7_ENABLED ? watchData(linear, size, false) : UNWATCHED;
+  if (watch == REFUSED) return 0;
   const host = lookup(set, TLB_READ, linear, ACCESS_READ);
   if (host == 0) return 0;
-  if (((linear ^ last) & ~0xfff) == 0 && host != NO_RAM) return host;
+  // Nobody may go on from a watched byte to its neighbours. A probe may be longer than the bounce buffer.
+  if (((linear ^ last) & ~0xfff) == 0 && (isProbing() || (host != NO_RAM && watch == UNWATCHED))) return host;
   const split = min<i32>(size, 0x1000 - (<i32>linear & 0xfff));
   let second: usize = 0;
   if (split < size) {
@@ -324,10 +346,11 @@ export function writeMissIn(set: usize, linear: i64, size: i32): usize {
   const last = linear + size - 1;
   if (!isCanonical(linear) || !isCanonical(last)) return nonCanonical(linear);
   if (checksAlignment(set) && misaligned(linear, size)) return 0;
+  if (get32(DR7) & DR7_ENABLED && watchData(linear, size, true) == REFUSED) return 0;
   const host = lookup(set, TLB_WRITE, linear, ACCESS_WRITE);
   if (host == 0) return 0;
   const crosses = ((linear ^ last) & ~0xfff) != 0;
-  if (!crosses && host != NO_RAM && !hasCode(host)) return host;
+  if (!crosses && (isProbing() || (host != NO_RAM && !hasCode(host)))) return host;
   const split = min<i32>(size, 0x1000 - (<i32>linear & 0xfff));
   let second: usize = 0;
   if (split < size) {

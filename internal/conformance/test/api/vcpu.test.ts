@@ -222,7 +222,33 @@ describe('KVM_SET_GUEST_DEBUG', () => {
     expect(m.vcpu.reg('rflags') & 0x10000n).toBe(0n);
     debug(m, 0);
   });
-  test.todo('a breakpoint in hardware on data');
+
+  test('a breakpoint in hardware on data: behind the access, in an interpreted and in a compiled loop', () => {
+    const m = machine('exit_hlt');
+    // again: mov [rbx + rcx * 8], ecx; dec ecx; jnz again; out DONE, al
+    m.write(LAYOUT.DATA, Uint8Array.from([0x89, 0x0c, 0xcb, 0xff, 0xc9, 0x75, 0xf9, 0xe6, LAYOUT.DONE]));
+    const count = 100_000;
+    const base = 0x10_0000;
+    m.vcpu.setRegs({ rip: BigInt(LAYOUT.DATA), rbx: BigInt(base), rcx: BigInt(count) });
+    for (const place of [99_990, 17]) {
+      // Four bytes, writes only.
+      debug(m, HW, { 2: BigInt(base + place * 8), 7: 0x0d00_0410n });
+      expect(m.vcpu.enter()).toMatchObject({ reason: P.KVM_EXIT_DEBUG, exception: 1, pc: BigInt(LAYOUT.DATA + 3), dr6: 0xffff0ff4n });
+      expect(m.vcpu.reg('rcx')).toBe(BigInt(place));
+    }
+    debug(m, 0);
+    m.vcpu.finish();
+    expect(m.vcpu.reg('rcx')).toBe(0n);
+  });
+
+  test('a guest\'s own breakpoints on data go to its handler, whoever else looks', () => {
+    const m = machine('exit_hlt');
+    // mov dr1, rbx; mov dr7, rcx; mov [rbx], eax; out DONE, al
+    m.write(LAYOUT.DATA, Uint8Array.from([0x0f, 0x23, 0xcb, 0x0f, 0x23, 0xf9, 0x89, 0x03, 0xe6, LAYOUT.DONE]));
+    m.vcpu.setRegs({ rip: BigInt(LAYOUT.DATA), rbx: BigInt(LAYOUT.DATA + 0x800), rcx: 0x10_0004n });
+    expect(m.vcpu.describe(m.vcpu.enter())).toBe('guest exception 1');
+    expect(m.vcpu.get(P.KVM_GET_DEBUGREGS, P.kvmDebugregs)).toMatchObject({ dr6: 0xffff0ff2n, dr7: 0x10_0404n });
+  });
 
   test('INT3 is the debugger\'s with KVM_GUESTDBG_USE_SW_BP, else the guest\'s', () => {
     const m = machine('exit_breakpoint');

@@ -2,7 +2,7 @@
  * IN, OUT, INS, OUTS. The processor itself has no I/O bus: outside a guest, and in a guest where nothing intercepts the
  * port, reads give ones and writes go nowhere.
  */
-import { ES, EXIT_GLA, EXIT_INSN_INFO, RDI, RDX, RSI, ST_FAULT, ST_NEXT, TR } from "../../src/state/layout";
+import { ES, EXIT_GLA, EXIT_INSN_INFO, NEXT_RIP, RDI, RDX, RIP, RSI, ST_FAULT, ST_NEXT, ST_POLL, TR } from "../../src/state/layout";
 import {
   PREFIX_ADDRSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_IMM, REC_P1, REC_P2, REC_PREFIX,
 } from "../../src/state/record";
@@ -11,6 +11,7 @@ import {
   EXIT_REASON_IO_INSTRUCTION, IO_QUAL_IMMEDIATE, IO_QUAL_IN, IO_QUAL_PORT_SHIFT, IO_QUAL_REP, IO_QUAL_STRING,
 } from "../../../kvm-run/src/vmx/exit-reasons";
 import { IO_BITMAP_A, IO_BITMAP_B } from "../../../kvm-run/src/vmx/fields";
+import { watchPort } from "../breakpoint";
 import { get64, segAttr, segBase, segLimit, set32, set64 } from "../cpu";
 import { gp0 } from "../event";
 import { iopl } from "../flags";
@@ -20,7 +21,7 @@ import { currentPrivilege, inProtectedMode, inRealOrV86, inV86 } from "../mode";
 import { operandSize, pointer, readSized, writeRegister, writeSized } from "../operand";
 import { linear, segmentFault } from "../segmented";
 import {
-  beginString, countDown, elementSize, endString, goesOn, index, moveIndex, sourceSegment, step,
+  beginString, countDown, elementSize, endCall, endString, goesOn, index, moveIndex, sourceSegment, step,
 } from "../string-loop";
 import { inGuest, procControl } from "../vmx/controls";
 import { exitInstruction } from "../vmx/intercept";
@@ -77,16 +78,31 @@ function portOf(rec: usize, field: usize): i32 {
   return pointer(rec, field) == 0 ? load<i32>(rec + REC_IMM) & 0xff : <i32>get64(RDX) & 0xffff;
 }
 
+/** The access is done: on, or to the trap of a breakpoint on the port. */
+function finish(port: i32, size: i32): i32 {
+  return watchPort(port, size) ? trap(ST_NEXT) : ST_NEXT;
+}
+
+/** The instruction, or one element of it, has completed with `status`, and a trap is due. */
+function trap(status: i32): i32 {
+  if (status == ST_NEXT) set64(RIP, get64(NEXT_RIP));
+  return ST_POLL;
+}
+
 export function op_in(rec: usize): i32 {
   const size = operandSize(rec);
-  const status = begin(portOf(rec, REC_P2), size, IO_QUAL_IN, pointer(rec, REC_P2) == 0);
+  const port = portOf(rec, REC_P2);
+  const status = begin(port, size, IO_QUAL_IN, pointer(rec, REC_P2) == 0);
   if (status != ST_NEXT) return status;
   writeRegister(pointer(rec, REC_P1), size, ONES);
-  return ST_NEXT;
+  return finish(port, size);
 }
 
 export function op_out(rec: usize): i32 {
-  return begin(portOf(rec, REC_P1), operandSize(rec), 0, pointer(rec, REC_P1) == 0);
+  const size = operandSize(rec);
+  const port = portOf(rec, REC_P1);
+  const status = begin(port, size, 0, pointer(rec, REC_P1) == 0);
+  return status == ST_NEXT ? finish(port, size) : status;
 }
 
 /** INS and OUTS: the exit tells the linear address, the address size and the segment (table 28-8). */
@@ -103,6 +119,19 @@ function beginStringIo(rec: usize, segment: i32, register: usize, direction: i32
   return vmexit(EXIT_REASON_IO_INSTRUCTION, qualification(port, elementSize, direction | IO_QUAL_STRING | repeat));
 }
 
+/** A breakpoint on the port traps after the element. */
+let hit: bool = false;
+
+function watchElement(): void {
+  hit = watchPort(<i32>get64(RDX) & 0xffff, elementSize);
+  if (hit) endCall();
+}
+
+function endStringIo(): i32 {
+  const status = endString();
+  return hit ? trap(status) : status;
+}
+
 export function op_ins(rec: usize): i32 {
   if (!beginString(rec)) return ST_NEXT;
   const status = beginStringIo(rec, ES, RDI, IO_QUAL_IN);
@@ -112,8 +141,9 @@ export function op_ins(rec: usize): i32 {
     if (segmentFault || !writeSized(to, elementSize, ONES)) return ST_FAULT;
     moveIndex(RDI, step);
     countDown(1);
+    watchElement();
   } while (goesOn());
-  return endString();
+  return endStringIo();
 }
 
 export function op_outs(rec: usize): i32 {
@@ -127,6 +157,7 @@ export function op_outs(rec: usize): i32 {
     if (fault) return ST_FAULT;
     moveIndex(RSI, step);
     countDown(1);
+    watchElement();
   } while (goesOn());
-  return endString();
+  return endStringIo();
 }

@@ -37,7 +37,7 @@ import { cpu, get32, get64, set32, set64 } from "../cpu";
 import { deliver, deliverEvent } from "../deliver";
 import { clearPending, TYPE_NMI } from "../event";
 import { FLAG_BIT_VM, FLAGS_ALL, setRflags } from "../flags";
-import { setApicAccessPage, setEptPointer } from "../mmu";
+import { forgetWatched, setApicAccessPage, setEptPointer } from "../mmu";
 import { CR0_PG, CR4_PAE, updateMode } from "../mode";
 import { readPhysical64 } from "../memory";
 import { cacheControls, pinControl, secondaryControl, secondaryOf, VMX_NON_ROOT } from "./controls";
@@ -193,6 +193,7 @@ function enterGuest(vmcs: usize): i32 {
   setEptPointer(eptp);
   setApicAccessPage(secondaryControl(SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES) ? read64(vmcs, APIC_ACCESS_ADDR) : -1);
   enterTlb(vpid, eptp);
+  forgetWatched();
   updateMode();
   if (pinControl(PIN_BASED_VMX_PREEMPTION_TIMER)) startTimer(read32(vmcs, VMX_PREEMPTION_TIMER_VALUE));
   else store<f64>(cpu + VMX_TIMER_DEADLINE, Infinity);

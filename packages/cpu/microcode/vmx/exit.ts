@@ -9,7 +9,7 @@ import {
 } from "../../src/state/layout";
 import { REC_LENGTH } from "../../src/state/record";
 import {
-  MTF_PENDING, SHADOW_SERVED, STEP_ARMED, TLB_TAG_CR3, TLB_TAG_MODE, VMCS_ABORT, VMX_HOST_IS_CODE, VMX_TIMER_DEADLINE,
+  BREAKPOINT_HITS, MTF_PENDING, SHADOW_SERVED, STEP_ARMED, STEP_WANTED, TLB_TAG_CR3, TLB_TAG_MODE, VMCS_ABORT, VMX_HOST_IS_CODE, VMX_TIMER_DEADLINE,
 } from "../../src/state/vmx-layout";
 import {
   INTR_INFO_DELIVER_CODE_MASK, INTR_INFO_VALID_MASK, PIN_BASED_VMX_PREEMPTION_TIMER,
@@ -117,6 +117,8 @@ function toHost(vmcs: usize, reason: i32, info: i32): i32 {
   set64(EXIT_GLA, 0);
   set32(SHADOW_SERVED, 0);
   set32(STEP_ARMED, 0);
+  set32(BREAKPOINT_HITS, 0);
+  set32(STEP_WANTED, 0);
   set32(MTF_PENDING, 0);
   set32(ACTIVITY, 0);
   set64(PENDING_DEBUG, 0);

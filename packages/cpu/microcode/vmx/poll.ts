@@ -3,10 +3,9 @@
  * vol. 3C, 26.5 and 27.7 for the events of VMX).
  */
 import {
-  ACTIVITY, CS, DR0, DR7, INTERRUPTIBILITY, MSR_DEBUGCTL, PENDING_DEBUG, REQUESTS, RFLAGS_REST, RIP, SEG, SEG_BASE, SEG_SIZE, ST_FAULT,
-  ST_NEXT,
+  ACTIVITY, INTERRUPTIBILITY, MSR_DEBUGCTL, PENDING_DEBUG, REQUESTS, RFLAGS_REST, ST_FAULT, ST_NEXT,
 } from "../../src/state/layout";
-import { MTF_PENDING, SHADOW_SERVED, STEP_ARMED } from "../../src/state/vmx-layout";
+import { BREAKPOINT_HITS, MTF_PENDING, REPEATING, SHADOW_SERVED, STEP_ARMED, STEP_WANTED } from "../../src/state/vmx-layout";
 import {
   CPU_BASED_INTR_WINDOW_EXITING, CPU_BASED_MONITOR_TRAP_FLAG, CPU_BASED_NMI_WINDOW_EXITING, CPU_BASED_TPR_SHADOW,
   PIN_BASED_EXT_INTR_MASK, PIN_BASED_NMI_EXITING, SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES,
@@ -15,6 +14,7 @@ import {
   EXIT_REASON_INIT_SIGNAL, EXIT_REASON_INTERRUPT_WINDOW, EXIT_REASON_MONITOR_TRAP_FLAG, EXIT_REASON_NMI_WINDOW,
   EXIT_REASON_PREEMPTION_TIMER, EXIT_REASON_SIPI_SIGNAL,
 } from "../../../kvm-run/src/vmx/exit-reasons";
+import { instructionBreakpoints, watchesInstructions } from "../breakpoint";
 import { cpu, get32, get64, set32, set64 } from "../cpu";
 import { deliver, deliverEvent } from "../deliver";
 import { debugFault, gp0, TYPE_EXTERNAL, TYPE_NMI } from "../event";
@@ -42,7 +42,6 @@ const DR6_BREAKPOINTS: i64 = 0xf;
 /** Pending-debug bit 12: an enabled breakpoint matched. */
 const PENDING_ENABLED: i64 = 0x1000;
 const DEBUGCTL_BTF = 2;
-const DR7_ENABLED = 0xff;
 /** STEP_ARMED: the instruction began with TF, with RF. */
 const ARMED_TF = 1;
 const ARMED_RF = 2;
@@ -53,8 +52,8 @@ const REQUEST_SIPI = 0x10000;
 const VECTOR_NMI = 2;
 
 /**
- * At an instruction boundary: ST_NEXT go on, ST_VMEXIT, ST_DISPATCH an event was delivered, ST_SHUTDOWN, POLL_STEP run
- * one instruction and poll again, POLL_HALTED.
+ * At an instruction boundary: ST_NEXT go on, ST_VMEXIT, ST_DISPATCH an event was delivered, ST_POLL and a debug trap has come
+ * of that, ST_SHUTDOWN, POLL_STEP run one instruction and poll again, POLL_HALTED.
  */
 export function pollEvents(): i32 {
   pollLocalTimer();
@@ -89,11 +88,16 @@ function endShadow(): void {
 
 /** An instruction that began with TF set has completed (event delivery would have cleared STEP_ARMED). */
 function endStep(): void {
+  const hits = get32(BREAKPOINT_HITS);
+  if (hits) {
+    set32(BREAKPOINT_HITS, 0);
+    set64(PENDING_DEBUG, get64(PENDING_DEBUG) | PENDING_ENABLED | <i64>hits);
+  }
   const armed = get32(STEP_ARMED);
   if (!armed) return;
   set32(STEP_ARMED, 0);
-  // RF lasts for one instruction (vol. 3B, 19.3.1.1).
-  if (armed & ARMED_RF) set32(RFLAGS_REST, get32(RFLAGS_REST) & ~FLAG_BIT_RF);
+  // RF lasts for one instruction (vol. 3B, 19.3.1.1), all elements of a repeated one.
+  if (armed & ARMED_RF && !get32(REPEATING)) set32(RFLAGS_REST, get32(RFLAGS_REST) & ~FLAG_BIT_RF);
   if (!(armed & ARMED_TF)) return;
   set64(PENDING_DEBUG, get64(PENDING_DEBUG) | DR6_BS);
 }
@@ -185,14 +189,19 @@ function pollNmi(blocking: i32): i32 {
 function beginInstruction(): i32 {
   let step = false;
   let armed = 0;
-  if (get32(DR7) & DR7_ENABLED) {
+  set32(REPEATING, 0);
+  if (get32(STEP_WANTED)) {
+    set32(STEP_WANTED, 0);
+    step = true;
+  }
+  if (watchesInstructions()) {
     step = true;
     if (get32(RFLAGS_REST) & FLAG_BIT_RF) {
       armed = ARMED_RF;
     } else {
       const hit = instructionBreakpoints();
       if (hit != 0) {
-        debugFault(hit);
+        debugFault(<i64>hit);
         return settle(deliver());
       }
     }
@@ -212,16 +221,4 @@ function beginInstruction(): i32 {
     step = true;
   }
   return step ? POLL_STEP : ST_NEXT;
-}
-
-/** Bits 0 to 3 of DR6 for enabled breakpoints on the instruction that is to begin (vol. 3B, 19.2.4, 19.3.1.1). */
-function instructionBreakpoints(): i64 {
-  const dr7 = get32(DR7);
-  const rip = get64(RIP) + get64(SEG + CS * SEG_SIZE + SEG_BASE);
-  let hit: i64 = 0;
-  for (let i = 0; i < 4; i++) {
-    // R/W of 00 is execution, whose length is 00.
-    if ((dr7 >> (i << 1)) & 3 && ((dr7 >> (16 + (i << 2))) & 15) == 0 && get64(DR0 + (i << 3)) == rip) hit |= <i64>1 << i;
-  }
-  return hit;
 }

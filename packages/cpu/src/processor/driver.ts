@@ -90,6 +90,8 @@ export class Driver {
         if (status === ST_DISPATCH) status = this.#poll();
         if (status === ST_VMEXIT) return 'vmexit';
         if (status === ST_SHUTDOWN) return 'shutdown';
+        // An event was delivered, and a debug trap has come of it.
+        if (status === ST_POLL) continue;
         if (status === POLL_HALTED) {
           if (!this.#hooks.halted()) return 'halted';
           status = ST_POLL;

@@ -42,6 +42,12 @@ export const PLE_FIRST = 0x978; // f64
 export const PLE_LAST = 0x980; // f64
 /** i32: 1 when the IRET being executed ended NMI blocking before it faulted (bit 12 of the exit information). */
 export const NMI_UNBLOCKED = 0x988;
+/** i32: data and I/O breakpoints (bits 3:0 of DR6) that the instruction or the event's delivery has matched (microcode/breakpoint.ts). */
+export const BREAKPOINT_HITS = 0x98c;
+/** i32: 1 when the instruction at RIP left without effect, to be executed by itself. */
+export const STEP_WANTED = 0x990;
+/** i32: 1 when a repeated string instruction has done some but not all of its elements. */
+export const REPEATING = 0x994;
 
 // ---- capability MSRs 0x480..0x492 (i64 each), written at reset from src/vmx/capabilities.ts
 export const VMX_CAPABILITIES = 0x9c0;
