@@ -1,5 +1,6 @@
 import type { HostMemory } from '@vm/kvm-run';
 import { withNames } from '../wasm/name-section.ts';
+import { decodeBase64 } from './base64.ts';
 import { MICROCODE } from './microcode.gen.ts';
 
 /** What the microcode calls in the host. */
@@ -21,28 +22,6 @@ export interface Microcode {
   readonly exports: MicrocodeExports;
   /** The handlers, by name without `op_`. */
   readonly handler: (name: string) => MicrocodeHandler | undefined;
-}
-
-const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-
-/** Decodes base64; here because the core uses neither Node's Buffer nor the DOM's atob. */
-export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  const value = new Uint8Array(128);
-  for (let i = 0; i < 64; i++) value[DIGITS.charCodeAt(i)] = i;
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
-  const bytes = new Uint8Array((text.length / 4) * 3 - padding);
-  let out = 0;
-  for (let i = 0; i < text.length; i += 4) {
-    const word =
-      (value[text.charCodeAt(i)]! << 18) |
-      (value[text.charCodeAt(i + 1)]! << 12) |
-      (value[text.charCodeAt(i + 2)]! << 6) |
-      value[text.charCodeAt(i + 3)]!;
-    bytes[out++] = word >> 16;
-    bytes[out++] = word >> 8;
-    bytes[out++] = word;
-  }
-  return bytes;
 }
 
 let compiled: WebAssembly.Module | undefined;
