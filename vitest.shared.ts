@@ -1,4 +1,6 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
+/** Each piece of code is compiled, however seldom it runs. */
+const COMPILING_TIMEOUT_MS = 60_000;
 const conditions = ['@vm/source', 'node', 'module', 'development|production'];
 export const shared: ViteUserConfig = defineConfig({
   resolve: { conditions },
@@ -11,3 +13,19 @@ export const shared: ViteUserConfig = defineConfig({
     coverage: { provider: 'v8', include: ['src/**'], reportsDirectory: 'reports/coverage' },
   },
 });
+
+/**
+ * The suites of a package that runs guest code: all of them with guest code interpreted, and those that run any with all of it
+ * compiled. VM_TEST_JIT is looked at where tests make their processors (TEST_JIT in @vm/cpu/testing).
+ */
+export function interpretedAndCompiled(guestCode: string[]): ViteUserConfig {
+  const { reporters, outputFile, coverage, ...each } = shared.test ?? {};
+  const compiled = { ...each, name: 'jit', include: guestCode, env: { VM_TEST_JIT: 'forced' }, testTimeout: COMPILING_TIMEOUT_MS };
+  return defineConfig({
+    ...shared,
+    test: {
+      reporters, outputFile, coverage,
+      projects: [{ ...shared, test: { ...each, name: 'interpreter', env: { VM_TEST_JIT: 'off' } } }, { ...shared, test: compiled }],
+    },
+  });
+}

@@ -2,7 +2,7 @@
  * A program against the KVM API, as its users write them: a VM of 2 MiB with the guests of this package, on a processor of
  * its own whose time counts instructions. Each KVM_RUN is bounded: a guest that does not come back is an error, not a hang.
  */
-import { createProcessor } from '@vm/cpu';
+import { assembleProcessor, TEST_JIT } from '@vm/cpu/testing';
 import { openKvm, type KvmDevice, type KvmTracer } from '@vm/kvm';
 import * as P from '@vm/kvm-run';
 import { symbol, type GuestImage } from './guest-image.ts';
@@ -29,6 +29,8 @@ export interface MachineOptions {
   readonly tick?: () => boolean;
 }
 
+type Parts = ReturnType<typeof assembleProcessor>;
+
 const MEMORY_BYTES = 24 << 20;
 const ARENA_BYTES = 1 << 20;
 /** One TSC tick an instruction: a million ticks a millisecond, a tick of the host each. */
@@ -39,7 +41,8 @@ const CPUID_ROOM = 128;
 
 export class Machine implements GuestMemory {
   readonly memory: P.HostMemory;
-  readonly processor: ReturnType<typeof createProcessor>;
+  readonly processor: Parts['processor'];
+  readonly #parts: Parts;
   readonly kvm: KvmDevice;
   readonly vm: P.KvmFile;
   readonly vcpus: readonly Vcpu[];
@@ -58,7 +61,8 @@ export class Machine implements GuestMemory {
     this.image = options.image ?? IMAGES[mode];
     this.#limit = limit;
     this.memory = P.HostMemory.create(MEMORY_BYTES);
-    this.processor = createProcessor({ memory: this.memory, deterministic: true, tscKhz: TSC_KHZ, traceArenaBytes: ARENA_BYTES });
+    this.#parts = assembleProcessor({ memory: this.memory, deterministic: true, tscKhz: TSC_KHZ, traceArenaBytes: ARENA_BYTES, jit: TEST_JIT });
+    this.processor = this.#parts.processor;
     this.kvm = openKvm({
       memory: this.memory, processors: [this.processor], tickHz: TICK_HZ, tick: () => this.#tick(options.tick), statistics: true,
       ...(options.tracer === undefined ? {} : { tracer: options.tracer }),
@@ -86,6 +90,11 @@ export class Machine implements GuestMemory {
     vcpu.setState(guestState(this.mode));
     vcpu.setRegs({ rip: BigInt(symbol(this.image, options.entry ?? 'faults')), rsp: BigInt(LAYOUT.STACK - id * 0x400), rflags: 2n });
     return vcpu;
+  }
+
+  /** Regions of guest code that were compiled. */
+  get regions(): number {
+    return this.#parts.driver.jit?.statistics.regions ?? 0;
   }
 
   /** The first vCPU. */

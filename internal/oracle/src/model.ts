@@ -55,6 +55,11 @@ export class Model {
     machine.ex('flushTlb');
   }
 
+  /** Regions that were compiled: one an instruction, or none. */
+  get regions(): number {
+    return this.#machine.driver.jit?.statistics.regions ?? 0;
+  }
+
   /** Page tables of four levels for the regions, and the direct map. */
   #mapAll(ram: number): void {
     const { memory } = this.#machine;

@@ -41,8 +41,10 @@ export interface TranslatorHost {
   fetch(linear: bigint): number;
   /** Handler number by key. */
   readonly numbers: ReadonlyMap<string, number>;
-  /** Instructions that a trace runs before it is compiled, finding it counted as some; 0: nothing is compiled. */
-  readonly heat: number;
+  /** Instructions that a trace runs before it is compiled, finding it counted as some; null: nothing is compiled. */
+  readonly heat: number | null;
+  /** Traces of single instructions are compiled as others are. */
+  readonly heatSteps: boolean;
 }
 
 /** Of an indirect branch. */
@@ -114,7 +116,8 @@ export class Translator {
     const longest = single ? 1 : LONGEST_TRACE;
     const ins = this.#instruction;
     let at = host;
-    const heated = this.#host.heat > 0 && !single && codeMode !== 0;
+    const { heat, heatSteps } = this.#host;
+    const heated = heat !== null && (!single || heatSteps) && codeMode !== 0;
     const first = header + TRACE_HEADER_SIZE;
     let record = heated ? this.#plain(first, HANDLER_HEAT, host - page, 0, 0) : first;
     let count = 0;
@@ -137,7 +140,7 @@ export class Translator {
       count++;
     }
     record = this.#ending(record, at - page, count, ended);
-    if (heated) this.#setHeat(first, count);
+    if (heated) this.#setHeat(first, count, heat);
     this.translated += count;
     const records = (record - header - TRACE_HEADER_SIZE) / REC_SIZE;
     this.#arena.keep(header, host, at - host, records, codeMode + single, 0);
@@ -169,10 +172,10 @@ export class Translator {
     return found.sort((x, y) => y.count - x.count);
   }
 
-  #setHeat(record: number, count: number): void {
-    this.#set(record, REC_IMM, this.#host.heat);
+  #setHeat(record: number, count: number, heat: number): void {
+    this.#set(record, REC_IMM, heat);
     this.#set(record, REC_P1, count + DISPATCH);
-    this.#set(record, REC_P2, this.#host.heat);
+    this.#set(record, REC_P2, heat);
   }
 
   /** Records for an instruction decoded elsewhere, to be executed apart from any trace; returns how many. */

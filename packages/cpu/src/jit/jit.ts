@@ -8,7 +8,7 @@ import type { Translator } from '../interpreter/translate.ts';
 import type { Microcode } from '../microcode/instantiate.ts';
 import { microcodeName } from '../semantics/complex.ts';
 import {
-  CODE_MODE, CS, PAGE_RIP, SEG, SEG_BASE, SEG_SIZE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET,
+  CODE_MODE, CS, PAGE_RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP, TLB_ENTRIES, TLB_EXECUTE, TLB_SET,
 } from '../state/layout.ts';
 import {
   HANDLER_HEAT, HANDLER_REGION, REC_HANDLER, REC_IMM, REC_OFFSET, REC_P1, REC_P3, REC_SIZE, TRACE_HEADER_SIZE, TRACE_HOST,
@@ -27,6 +27,8 @@ export interface JitOptions {
   readonly regions: number;
   /** How often a region is entered before it is compiled again, with the functions that it calls. */
   readonly entries: number;
+  /** Compiles also what is executed one instruction at a time, each on its own; there is no use in it but to test. */
+  readonly steps?: boolean;
 }
 
 export const DEFAULT_JIT: JitOptions = { threshold: 150_000, regions: 8000, entries: 100_000 };
@@ -34,6 +36,7 @@ export const DEFAULT_JIT: JitOptions = { threshold: 150_000, regions: 8000, entr
 const LIMITS: Limits = { around: 600, callee: 200, depth: 4, callees: 600 };
 /** Called functions would be compiled anew for each of their callers. */
 const FIRST_LIMITS: Limits = { ...LIMITS, callees: 0 };
+const STEP_LIMITS: Limits = { around: 1, callee: 0, depth: 0, callees: 0 };
 const ACYCLIC_LIMIT = 150;
 /** Records that guards and microcode of one region may take in the arena. */
 const LONGEST_RECORDS = 2 * (LIMITS.around + LIMITS.callees);
@@ -95,7 +98,7 @@ export class Jit {
     arena.reserve(LONGEST_RECORDS);
     if (arena.flushes !== flushes) return;
     const source = this.#source(record, arena, translator);
-    const discovery = new Discovery(source, again ? LIMITS : FIRST_LIMITS);
+    const discovery = new Discovery(source, this.#word(SINGLE_STEP) ? STEP_LIMITS : again ? LIMITS : FIRST_LIMITS);
     const entry = discovery.around(this.#memory.u16[(record + REC_OFFSET) >>> 1]!);
     if (!entry || isSystemAlone(entry)) return this.#refuse(record);
     const selected = selectBlocks(entry, discovery.blocks, ACYCLIC_LIMIT);

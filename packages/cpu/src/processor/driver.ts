@@ -66,7 +66,8 @@ export class Driver {
     this.translator = new Translator(memory, area, this.arena, {
       fetch: (linear) => fetch(BigInt.asIntN(64, linear)),
       numbers: this.#interpreter.numbers,
-      heat: jit?.threshold ?? 0,
+      heat: jit?.threshold ?? null,
+      heatSteps: jit?.steps ?? false,
     });
   }
 

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { HostMemory } from '@vm/kvm-run';
 import * as V from '@vm/kvm-run/vmx';
+import { TEST_JIT } from '../testing/test-jit.ts';
 import { createProcessor } from './create-processor.ts';
 
 const make = (options: { deterministic?: boolean; id?: number; tscKhz?: number } = {}): ReturnType<typeof createProcessor> =>
-  createProcessor({ memory: HostMemory.create(32 << 20), traceArenaBytes: 1 << 20, ...options });
+  createProcessor({ memory: HostMemory.create(32 << 20), traceArenaBytes: 1 << 20, jit: TEST_JIT, ...options });
 
 describe('reset', () => {
   test('registers have their power-up values', () => {
@@ -24,7 +25,7 @@ describe('reset', () => {
   test('dispose gives all memory back', () => {
     const memory = HostMemory.create(32 << 20);
     const free = memory.freePages;
-    createProcessor({ memory, traceArenaBytes: 1 << 20 }).dispose();
+    createProcessor({ memory, traceArenaBytes: 1 << 20, jit: TEST_JIT }).dispose();
     expect(memory.freePages).toBe(free);
   });
 });
@@ -122,7 +123,7 @@ describe('CPUID', () => {
 describe('segments', () => {
   test('selectors load from the descriptor tables, with the checks of MOV', () => {
     const memory = HostMemory.create(32 << 20);
-    const processor = createProcessor({ memory, traceArenaBytes: 1 << 20 });
+    const processor = createProcessor({ memory, traceArenaBytes: 1 << 20, jit: TEST_JIT });
     const gdt = memory.allocPages(1);
     memory.u32.set([0, 0, 0xffff, 0x00af9a00, 0x1234ffff, 0x56cf9278, 0x1000_0067, 0x00008900, 0, 0, 0xffff, 0x00cf1200], gdt >>> 2);
     processor.lgdt(gdt, 0x2f);
@@ -144,7 +145,7 @@ describe('segments', () => {
 describe('XSAVE and XRSTOR', () => {
   test('PKRU is a component', () => {
     const memory = HostMemory.create(32 << 20);
-    const processor = createProcessor({ memory, traceArenaBytes: 1 << 20 });
+    const processor = createProcessor({ memory, traceArenaBytes: 1 << 20, jit: TEST_JIT });
     const area = memory.allocPages(2);
     processor.xsetbv(0x207, 0);
     processor.wrpkru(0x89abcdef);
@@ -162,7 +163,7 @@ describe('XSAVE and XRSTOR', () => {
 
   test('round trip, initial state, and bad headers', () => {
     const memory = HostMemory.create(32 << 20);
-    const processor = createProcessor({ memory, traceArenaBytes: 1 << 20 });
+    const processor = createProcessor({ memory, traceArenaBytes: 1 << 20, jit: TEST_JIT });
     const area = memory.allocPages(2);
     processor.xsetbv(3, 0);
     const image = new Uint8Array(576).map((_, i) => (i * 7) & 0xff);

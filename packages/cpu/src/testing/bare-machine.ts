@@ -1,10 +1,11 @@
 /** A processor without virtualization for tests: 64-bit code on an identity map, as the driver alone runs it. */
 import { HostMemory } from '@vm/kvm-run';
 import { instantiateMicrocode } from '../microcode/instantiate.ts';
-import { DEFAULT_JIT, type JitOptions } from '../jit/jit.ts';
+import type { JitOptions } from '../jit/jit.ts';
 import { JitProfile } from '../jit/profile.ts';
 import { Driver, POLL_STEP } from '../processor/driver.ts';
 import * as L from '../state/layout.ts';
+import { TEST_JIT } from './test-jit.ts';
 
 export interface BareMachine {
   readonly memory: HostMemory;
@@ -34,7 +35,7 @@ export interface BareMachine {
  * `bytes` of memory besides the processor's own; with `step` each slice is one instruction. Exceptions end the run and stay pending, unless
  * it `delivers` events as the processor does.
  */
-export function bareMachine(bytes: number, step = false, jit: JitOptions | null = DEFAULT_JIT, profiled = false, delivers = false): BareMachine {
+export function bareMachine(bytes: number, step = false, jit: JitOptions | null = TEST_JIT, profiled = false, delivers = false): BareMachine {
   const memory = HostMemory.create(bytes + (32 << 20));
   const area = memory.allocPages(Math.ceil(L.AREA_SIZE / 4096));
   const microcode = instantiateMicrocode(memory, area, { readClock: () => 0, cpuTrace: () => undefined });

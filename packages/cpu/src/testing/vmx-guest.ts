@@ -4,6 +4,7 @@ import * as V from '@vm/kvm-run/vmx';
 import type { Processor } from '@vm/kvm-run/vmx';
 import { assembleProcessor, type AssembledProcessor } from '../processor/create-processor.ts';
 import { VMCS_REVISION_ID } from '../state/vmx-layout.ts';
+import { TEST_JIT } from './test-jit.ts';
 
 export const GUEST_CODE = 0x1_0000;
 export const GUEST_STACK = 0x2_0000;
@@ -48,7 +49,7 @@ export class VmxGuest {
   constructor(options: VmxGuestOptions = {}) {
     const { mode = 'long', deterministic = true } = options;
     this.memory = HostMemory.create(64 << 20);
-    this.parts = assembleProcessor({ memory: this.memory, deterministic, traceArenaBytes: 1 << 20 });
+    this.parts = assembleProcessor({ memory: this.memory, deterministic, traceArenaBytes: 1 << 20, jit: TEST_JIT });
     this.processor = this.parts.processor;
     this.ram = this.memory.allocPages(GUEST_PAGES, GUEST_PAGES);
     this.vmxon = this.memory.allocPages(1);
