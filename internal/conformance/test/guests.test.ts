@@ -10,8 +10,8 @@ describe('assembled guests', () => {
   });
 });
 
-test.runIf(TEST_JIT !== null)('guests are compiled', () => {
+test('the test project decides whether guests are compiled', () => {
   const m = machine('spin', { tick: () => true });
   m.vcpu.tryEnter();
-  expect(m.regions).toBeGreaterThan(0);
+  expect(m.regions > 0).toBe(TEST_JIT !== null);
 });

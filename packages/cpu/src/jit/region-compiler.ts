@@ -25,6 +25,7 @@ import * as op from '../wasm/opcodes.ts';
 import { chain, CODE_MODES } from './chain.ts';
 import { type BlockedWord, ConstantEmitter } from './constant-emitter.ts';
 import { deadFlags, flagsDeadAtStart } from './dead-flags.ts';
+import { relativeTarget } from './discover.ts';
 import { rotationCode } from './flag-emitter.ts';
 import { FLAG_KINDS, type HeldFlags, type PendingFlags } from './lazy-flags.ts';
 import { COUNT_INSTRUCTIONS, COUNT_RUNS, type RegionMarks } from './profile.ts';
@@ -274,9 +275,23 @@ class RegionFunction {
   #guards(refuse: Label): void {
     const b = this.#b;
     b.brIf(refuse, b.ne(b.loadI32(b.cpu, TLB_SET), b.i32(this.#source.tlbSet)));
-    if (this.#source.entry.instructions[0]!.ins.mode !== 64) b.segments.add(CS);
+    if (this.#source.entry.instructions[0]!.ins.mode === 64) this.#guardTargets(refuse);
+    else b.segments.add(CS);
     for (const segment of b.segments) this.#guardSegment(refuse, segment);
     for (const word of b.blocked) b.brIf(refuse, this.#isBlocked(word));
+  }
+
+  /**
+   * No relative branch may lead out of the canonical addresses: it would fault itself, before it pushes or counts. That takes code
+   * near their end, so it is enough that bit 47 is the same around all targets.
+   */
+  #guardTargets(refuse: Label): void {
+    const b = this.#b;
+    const targets = this.#source.shape.order.flatMap(({ instructions }) => instructions.map(relativeTarget)).filter((target) => target !== null);
+    const [least, most] = [Math.min(0, ...targets), Math.max(0, ...targets)];
+    if (least === 0 && most < 0x1000) return;
+    const differ = b.xor(b.add(b.pageRip, b.i64(least)), b.add(b.pageRip, b.i64(most)));
+    b.brIf(refuse, b.ltS(b.shl(differ, b.i64(16)), b.i64(0)));
   }
 
   /** All of 4 GiB can be addressed: the limit, for data also base and rights (writable, not expand-down; SDM vol. 3A, 3.4.5.1). */

@@ -7,6 +7,7 @@ import { resetProcessor } from '../processor/reset.ts';
 import * as L from '../state/layout.ts';
 import { bareMachine, type BareMachine } from './bare-machine.ts';
 import { CODE32, CODE64, DATA16, DATA32, UNUSABLE } from './microcode-bench.ts';
+import { TEST_JIT } from './test-jit.ts';
 
 /** 'protected' is without paging, 'pae' with PAE paging; 'compat' and 'long' are the modes of long mode. */
 export type Mode = 'real' | 'v86' | 'protected' | 'pae' | 'compat' | 'long';
@@ -46,7 +47,7 @@ export class SystemMachine {
 
   /** With `delivers` events go through the IDT. */
   constructor(delivers = false) {
-    this.machine = bareMachine(8 << 20, true, null, false, delivers);
+    this.machine = bareMachine(8 << 20, true, TEST_JIT, false, delivers);
     const { memory, area, ram } = this.machine;
     [this.memory, this.area] = [memory, area];
     [this.code, this.data, this.stack] = [ram, ram + 0x1_0000, ram + 0x2_0000];

@@ -31,7 +31,7 @@ function requireTarget(b: Emitter, target: Value): void {
 }
 
 /**
- * The same for the relative target, if the condition holds: before anything is changed. Compiled code leaves it to the fetch at the target.
+ * The same for the relative target, if the condition holds: before anything is changed. Compiled regions have made sure of it at their entry.
  */
 function requireRelativeTarget(b: Emitter, condition: Value | null): void {
   if (b.form.operandSize === 2 || b.operandsConstant) return;
