@@ -6,7 +6,7 @@ import { outcome, type Row, runRow } from '../testing/outcome.ts';
 import { type Setup, SystemGuest, VECTORS } from '../testing/system-guest.ts';
 import { task16, task32, TASK_STACK } from '../testing/tasks.ts';
 import {
-  BIG, CODE_OF, CODE_READ, CONFORMING, DATA, DATA_OF, DPL, EXECUTE_ONLY, LDT_SELECTOR, LOW_PAGE, OWN, PAGE_TABLES, READ_ONLY, READ_WRITE, segment, STACK, system,
+  BIG, CODE_OF, CODE_READ, CONFORMING, DATA_OF, DPL, EXECUTE_ONLY, LDT_SELECTOR, OWN, PAGE_TABLES, READ_ONLY, READ_WRITE, segment, system,
   TSS, TSS_B, TSS_C, TSS_SELECTOR,
 } from '../testing/system-tables.ts';
 
