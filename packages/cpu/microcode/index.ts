@@ -3,7 +3,7 @@ export { getRflags, setRflags } from "./flags";
 export { updateMode } from "./mode";
 export { clearPending } from "./event";
 export {
-  fetch, fillRead, fillWrite, flushEptCache, flushTlb, flushTlbNonGlobal, flushTlbPage, invalidateCode, protectCode, readMiss, seekTrace, translate, writeCommit, writeMiss,
+  fetch, fillRead, fillWrite, flushEptCache, flushTlb, flushTlbNonGlobal, flushTlbPage, invalidateCode, protectCode, raiseCodeLimit, readMiss, seekTrace, translate, writeCommit, writeMiss,
 } from "./mmu";
 export { op_address } from "./segmented";
 export { profileTarget } from "./profile";

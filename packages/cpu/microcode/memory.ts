@@ -8,11 +8,14 @@ export const ENTRY_ADDRESS: i64 = 0x000ffffffffff000;
 /** Physical-address bits that an entry must leave clear. */
 export const BEYOND_PHYSICAL: i64 = ENTRY_ADDRESS & ~((<i64>1 << PHYSICAL_BITS) - 1);
 
-/** True when the host physical address is RAM; beyond it reads give ones and writes are ignored. */
+/** Pages at the start of host memory that are nobody's (packages/kvm-run, HostMemory): the microcode's constants are there. */
+const RESERVED_PAGES: u64 = 16;
+
+/** True when the host physical address is RAM; elsewhere reads give ones and writes are ignored. */
 // @ts-ignore: decorator
 @inline
 export function isRam(address: i64): bool {
-  return <u64>address >> 12 < <u64>load<u32>(cpu + HOST_PAGES);
+  return (<u64>address >> 12) - RESERVED_PAGES < <u64>load<u32>(cpu + HOST_PAGES) - RESERVED_PAGES;
 }
 
 // @ts-ignore: decorator

@@ -1,6 +1,6 @@
 /** The modes that the rest of the processor asks for, derived from CR0, CR4, EFER, RFLAGS, CS and SS. */
 import {
-  AVX_BLOCKED, CODE_MODE, CPL, CR0, CR4, CS, LONG_MODE, MSR_EFER, REAL_MODE, RFLAGS_REST, SS, SSE_BLOCKED, STACK_HIGH, STACK_LOW, STACK_MASK, TLB,
+  AVX_BLOCKED, CODE_LIMIT, CODE_MODE, CPL, CR0, CR4, CS, LONG_MODE, MSR_EFER, REAL_MODE, RFLAGS_REST, SS, SSE_BLOCKED, STACK_HIGH, STACK_LOW, STACK_MASK, TLB,
   TLB_SET, TLB_SET_SIZE, X87_BLOCKED, XCR0,
 } from "../src/state/layout";
 import { cpu, get32, get64, segAttr, segLimit, set32, set64 } from "./cpu";
@@ -64,6 +64,7 @@ export function updateMode(): void {
   set32(CODE_MODE, code);
   set32(CPL, cpl);
   set64(STACK_MASK, code == 2 ? -1 : ss & ATTR_DB ? 0xffffffff : 0xffff);
+  set64(CODE_LIMIT, code == 2 ? -1 : <i64>segLimit(CS));
   updateStackRange(ss);
   updateBlocked();
   updateTlbSet();

@@ -417,6 +417,11 @@ function scatter(to: usize, from: usize, length: i32): void {
   if (hasCode(to)) invalidateCode(to, length);
 }
 
+/** #GP(0): the instruction at RIP does not lie within the code segment (SDM vol. 3A, 6.3). */
+export function raiseCodeLimit(): void {
+  gp0();
+}
+
 /** Host address of the instruction byte at a linear address, entering it into the execute table; 0: pending. */
 export function fetch(linear: i64): usize {
   const address = get32(CODE_MODE) == 2 ? linear : linear & 0xffffffff;

@@ -16,7 +16,7 @@
  * the branch's record remembers the target's trace.
  */
 import {
-  BUDGET, CODE_HOST, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP,
+  BUDGET, CODE_HOST, CODE_LIMIT, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP,
   ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_NEXT, ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, TRACE_HASH,
   TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT,
 } from '../state/layout.ts';
@@ -271,10 +271,15 @@ class MainFunction {
   /** RIP to record. */
   #lookUp(): void {
     const b = this.#b;
-    b.if(b.int('leS', this.#budget, b.i32(0)), () => this.#leaveAtRip(b.i32(ST_SLICE)));
     const mode = b.loadI32(b.cpu, CODE_MODE);
     const narrow = b.ne(mode, b.i32(2));
     b.if(narrow, () => b.set(this.#rip, b.and(this.#rip, b.i64(-1, 0))));
+    b.if(b.int('leS', this.#budget, b.i32(0)), () => this.#leaveAtRip(b.i32(ST_SLICE)));
+    b.if(b.int('gtU', this.#rip, b.loadI64(b.cpu, CODE_LIMIT)), () => {
+      // The translator raises #GP(0).
+      b.storeI32(b.cpu, CODE_HOST, b.i32(0));
+      this.#leaveAtRip(b.i32(ST_TRANSLATE));
+    });
     const linear = b.add(this.#rip, b.loadI64(b.cpu, SEG + CS * SEG_SIZE + SEG_BASE));
     b.if(narrow, () => b.set(linear, b.and(linear, b.i64(-1, 0))));
     const host = this.#fetch(linear);
@@ -422,8 +427,8 @@ class MainFunction {
           b.br(this.#next);
         });
       }, () => {
-        // Only to another page does a branch lead where addresses are not canonical: there it faults itself.
-        b.raise(GP_VECTOR, 0, b.isNotCanonical(b.add(this.#pageRip, b.loadI64(b.record, REC_IMM))));
+        // Only to another page does a branch lead where no code can be: there it faults itself. Within a page it is not linkable.
+        if (own) b.raise(GP_VECTOR, 0, b.isBeyondCode(b.add(this.#pageRip, b.loadI64(b.record, REC_IMM))));
         this.#count(own);
         const linkable = b.and(b.load(op.I32_LOAD8_U, b.record, REC_PREFIX), b.i32(PREFIX_LINKABLE));
         b.set(this.#link, b.select(linkable, b.record, b.i32(0)));

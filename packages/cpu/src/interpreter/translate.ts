@@ -11,7 +11,7 @@ import {
 } from '../decode/instruction.ts';
 import { forms } from '../decode/forms.ts';
 import {
-  CODE_HOST, CODE_MODE, CS, EA, FPR, GPR, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP, XMM, XMM_SIZE, ZERO,
+  CODE_HOST, CODE_LIMIT, CODE_MODE, CS, EA, FPR, GPR, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP, XMM, XMM_SIZE, ZERO,
 } from '../state/layout.ts';
 import {
   HANDLER_EXIT_TRACE, HANDLER_HEAT, ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ADDRESS_UNCHECKED, ELEMENT_BYTES, ELEMENT_INDEX_BYTES, ELEMENT_INDEX_WIDTH, ELEMENT_SEGMENT, ELEMENT_WIDTH, PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
@@ -39,6 +39,8 @@ const POINTER_PLACES = [REC_P1, REC_P2, REC_P3, REC_IMM] as const;
 export interface TranslatorHost {
   /** Host address of code at a linear address, or 0 with an event pending. */
   fetch(linear: bigint): number;
+  /** Makes #GP(0) pending: RIP lies beyond the limit of the code segment. */
+  raiseCodeLimit(): void;
   /** Handler number by key. */
   readonly numbers: ReadonlyMap<string, number>;
   /** Instructions that a trace runs before it is compiled, finding it counted as some; null: nothing is compiled. */
@@ -65,6 +67,9 @@ export class Translator {
   readonly #arena: TraceArena;
   readonly #host: TranslatorHost;
   #instruction: Instruction = new Instruction();
+  /** The page's offsets that lie in the code segment: from #begin to before #end. */
+  #begin = 0;
+  #end = Infinity;
   readonly #scratch = new Uint8Array(32);
   readonly #scratchView = codeView(this.#scratch);
   /** Profiles of indirect branches by place and mode; they are gone with the traces. */
@@ -109,7 +114,28 @@ export class Translator {
     return this.#host.fetch(this.#linearRip()) >>> 0;
   }
 
+  /** Finds out which offsets of the page lie in the code segment; false: RIP does not, and #GP(0) is pending. */
+  #withinSegment(offset: number, codeMode: number): boolean {
+    if (codeMode === 2) {
+      this.#begin = 0;
+      this.#end = Infinity;
+      return true;
+    }
+    const rip = this.#word(RIP);
+    this.#begin = offset - rip;
+    this.#end = offset + this.#word(CODE_LIMIT) + 1 - rip;
+    return this.#beforeEnd(offset + 1);
+  }
+
+  /** Does what ends before the page's offset `end` lie in the code segment? Else #GP(0) is pending. */
+  #beforeEnd(end: number): boolean {
+    if (end <= this.#end) return true;
+    this.#host.raiseCodeLimit();
+    return false;
+  }
+
   #build(header: number, host: number, codeMode: number, single: number): boolean {
+    if (!this.#withinSegment(host & 0xfff, codeMode)) return false;
     const mode = MODES[codeMode]!;
     const page = host - (host & 0xfff);
     const end = page + 0x1000;
@@ -126,6 +152,10 @@ export class Translator {
       const length = decode(this.#memory.view, at, end, mode, ins);
       if (length === DECODE_TRUNCATED) {
         if (count === 0) return this.#buildCrossing(header, host, codeMode, single);
+        break;
+      }
+      if (at - page + length > this.#end) {
+        if (count === 0) return this.#beforeEnd(at - page + length);
         break;
       }
       if (length <= 0) {
@@ -197,6 +227,7 @@ export class Translator {
     bytes.set(this.#memory.u8.subarray(host, host + first), 0);
     bytes.set(this.#memory.u8.subarray(second, second + 16), first);
     const length = decode(this.#scratchView, 0, first + 16, MODES[codeMode]!, this.#instruction);
+    if (!this.#beforeEnd((host & 0xfff) + length)) return false;
     const guard = this.#arena.guard(header, second, Math.max(1, length - first), HANDLER_CHECK_PAGE);
     const own = this.#arena.reserve(LONGEST_RECORDS);
     // The guard is lost if making room forgot everything; then begin again.
@@ -390,7 +421,7 @@ export class Translator {
     this.#setImmediate(record, target);
     this.#set(record, REC_LINK, 0);
     const sizeMatters = ins.operandSize === 2;
-    if (!sizeMatters && target >= 0 && target < 0x1000) this.#memory.u8[record + REC_PREFIX]! |= PREFIX_LINKABLE;
+    if (!sizeMatters && target >= Math.max(0, this.#begin) && target < Math.min(0x1000, this.#end)) this.#memory.u8[record + REC_PREFIX]! |= PREFIX_LINKABLE;
   }
 
   /** The handler for the decoded instruction, through a cache on what decides it. */

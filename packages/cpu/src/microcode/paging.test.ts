@@ -295,7 +295,7 @@ describe('TLB and bounce buffer', () => {
   it('forgets all parts of a large page on INVLPG of one', () => {
     const bench = new MicrocodeBench();
     bench.enter('long');
-    const slot = bench.map(0x4000_0000n, 0n, PTE_P | PTE_PS, undefined, 21n);
+    const slot = bench.map(0x4000_0000n, 0x20_0000n, PTE_P | PTE_PS, undefined, 21n);
     const hit = (linear: bigint): boolean =>
       bench.get(L.TLB + L.TLB_READ + Number((linear >> 8n) & BigInt((L.TLB_ENTRIES - 1) << 4))) === linear;
     bench.call('readMiss', 0x4000_1000n, 1);
@@ -315,7 +315,7 @@ describe('TLB and bounce buffer', () => {
     bench.set(L.CR4, cr4);
     bench.map(0x4000_0000n, BigInt(bench.page()), PTE_P | PTE_G);
     bench.map(0x4000_1000n, BigInt(bench.page()), PTE_P);
-    bench.map(0x4020_0000n, 0n, PTE_P | PTE_PS | PTE_G, undefined, 21n);
+    bench.map(0x4020_0000n, 0x20_0000n, PTE_P | PTE_PS | PTE_G, undefined, 21n);
     const hit = (linear: bigint): boolean =>
       bench.get(L.TLB + L.TLB_READ + Number((linear >> 8n) & BigInt((L.TLB_ENTRIES - 1) << 4))) === linear;
     const all = [0x4000_0000n, 0x4000_1000n, 0x4020_5000n];

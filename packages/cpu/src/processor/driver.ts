@@ -65,6 +65,7 @@ export class Driver {
     const fetch = exports['fetch'] as (linear: bigint) => number;
     this.translator = new Translator(memory, area, this.arena, {
       fetch: (linear) => fetch(BigInt.asIntN(64, linear)),
+      raiseCodeLimit: exports['raiseCodeLimit'] as () => void,
       numbers: this.#interpreter.numbers,
       heat: jit?.threshold ?? null,
       heatSteps: jit?.steps ?? false,

@@ -1,6 +1,6 @@
 import {
   FCW, FLAG_A, FLAG_B, FLAG_CF, FLAG_MODE, FLAG_RES, FSW, GPR, SSE_BLOCKED, X87_BLOCKED, AVX_BLOCKED, EVENT_VECTOR, EVENT_TYPE,
-  EVENT_HAS_ERROR, EVENT_ERROR, REAL_MODE,
+  EVENT_HAS_ERROR, EVENT_ERROR, REAL_MODE, CODE_LIMIT,
 } from '../state/layout.ts';
 import { FunctionBuilder, type Value } from '../wasm/function-builder.ts';
 import * as op from '../wasm/opcodes.ts';
@@ -391,6 +391,11 @@ export abstract class Emitter extends FunctionBuilder {
   /** i32: the address does not have copies of bit 47 above (SDM vol. 1, 3.3.7.1). */
   isNotCanonical(address: Value): Value {
     return this.ne(this.shrS(this.shl(address, this.i64(16)), this.i64(16)), address);
+  }
+
+  /** i32: the target of a branch lies neither at a canonical address nor, in legacy modes, within the code segment. */
+  isBeyondCode(target: Value): Value {
+    return this.or(this.isNotCanonical(target), this.int('gtU', this.and(target, this.i64(-1, 0)), this.loadI64(this.cpu, CODE_LIMIT)));
   }
 
   /** #UD or #NM where CR0 and CR4 do not let SSE (AVX) instructions run. */

@@ -56,6 +56,8 @@ export const STACK_MASK = 0x0d8;
 /** i64 each: least and greatest offset in the stack segment, in legacy modes; empty (1, 0) where there is none. */
 export const STACK_LOW = 0x0e0;
 export const STACK_HIGH = 0x0e8;
+/** i64: greatest RIP in the code segment; -1 in 64-bit mode, which has none. */
+export const CODE_LIMIT = 0x0f0;
 
 // ---- segments, in VMX order; each 32 bytes
 export const SEG = 0x100;

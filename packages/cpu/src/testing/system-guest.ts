@@ -24,6 +24,8 @@ export interface Setup {
   readonly blocking?: number;
   /** Legacy paging: linear page 0 is LOW_PAGE, all others are themselves. Long mode always pages. */
   readonly paging?: boolean;
+  /** Where the code is; it follows the mode's code segment. */
+  readonly rip?: number;
   readonly regs?: Readonly<Record<string, number | bigint>>;
   /** Descriptors by selector. */
   readonly gdt?: Readonly<Record<number, bigint>>;
@@ -128,7 +130,7 @@ export class SystemGuest {
     REGISTERS.forEach((name, i) => this.set(L.GPR + i * 8, setup.regs?.[name] ?? 0));
     const flat = mode === 'protected32' || mode === 'compatibility' || mode === 'long';
     if (setup.regs?.['rsp'] === undefined) this.set(L.RSP, flat ? T.STACK : T.STACK - T.STACK_BASE);
-    this.set(L.RIP, flat ? T.CODE : 0);
+    this.set(L.RIP, setup.rip ?? (flat ? T.CODE : 0));
     this.call('updateMode');
     this.call('flushTlb');
   }

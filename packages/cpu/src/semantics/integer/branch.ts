@@ -12,8 +12,10 @@ const GP = 13;
 const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'] as const;
 
 const jmp: Semantics = (b) => {
-  if (b.operand(0).kind === 'rel') b.jumpRelative(null);
-  else {
+  if (b.operand(0).kind === 'rel') {
+    requireTarget16(b, null);
+    b.jumpRelative(null);
+  } else {
     const target = b.copy(zeroExtended(b, b.read(0)));
     requireTarget(b, target);
     b.jumpIndirect(target);
@@ -34,9 +36,14 @@ function requireTarget(b: Emitter, target: Value): void {
  * The same for the relative target, if the condition holds: before anything is changed. Compiled regions have made sure of it at their entry.
  */
 function requireRelativeTarget(b: Emitter, condition: Value | null): void {
-  if (b.form.operandSize === 2 || b.operandsConstant) return;
-  const wild = b.isNotCanonical(b.relativeTarget());
+  if (b.operandsConstant) return;
+  const wild = b.isBeyondCode(b.relativeTarget());
   b.raise(GP, 0, condition ? b.and(condition, wild) : wild);
+}
+
+/** Other relative jumps are checked where they leave their page (interpreter/generate.ts). */
+function requireTarget16(b: Emitter, condition: Value | null): void {
+  if (b.form.operandSize === 2) requireRelativeTarget(b, condition);
 }
 
 function zeroExtended(b: Emitter, value: Value): Value {
@@ -65,7 +72,7 @@ const ret: Semantics = (b) => {
   const size = b.form.operandSize;
   const { value, pointer } = popValue(b, size);
   const released = b.form.operands[0]?.kind === 'imm'
-    ? stackPlace(b, 0, b.add(pointer, b.and(b.immediate(), b.i64(0xffff)))).pointer : pointer;
+    ? stackPlace(b, b.and(b.immediate(), b.i64(0xffff)), pointer).pointer : pointer;
   const target = b.copy(zeroExtended(b, value));
   requireTarget(b, target);
   b.writeGpr(RSP, 8, released);
@@ -73,7 +80,10 @@ const ret: Semantics = (b) => {
 };
 
 function conditionalJump(code: number): Semantics {
-  return (b) => b.jumpRelative(b.condition(code));
+  return (b) => {
+    requireTarget16(b, b.form.operandSize === 2 ? b.condition(code) : null);
+    b.jumpRelative(b.condition(code));
+  };
 }
 
 function setByte(code: number): Semantics {

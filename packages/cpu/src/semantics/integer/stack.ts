@@ -15,8 +15,8 @@ interface StackPlace {
 }
 
 /** The stack pointer moved by `delta` bytes: in 64-bit mode flat, else within SS and with its width. */
-export function stackPlace(b: Emitter, delta: number, from: Value = b.readGpr(RSP, 8)): StackPlace {
-  const moved = delta === 0 ? from : b.add(from, b.i64(delta));
+export function stackPlace(b: Emitter, delta: number | Value, from: Value = b.readGpr(RSP, 8)): StackPlace {
+  const moved = delta === 0 ? from : b.add(from, typeof delta === 'number' ? b.i64(delta) : delta);
   if (b.form.long) return { pointer: moved, offset: moved, linear: moved };
   const mask = b.loadI64(b.cpu, STACK_MASK);
   const base = b.loadI64(b.cpu, SEG + SS * SEG_SIZE + SEG_BASE);
