@@ -4,8 +4,10 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { Failure } from './failure.ts';
 import { PackagesUnavailable } from './linux/apt.ts';
 import { ARCHITECTURES } from './linux/images.ts';
+import { addPerfOptions } from './perf-options.ts';
 import { type RunFlags, addRunOptions } from './run-options.ts';
 import { type FetchFlags, fetchCommand } from './commands/fetch.ts';
+import { type PerfFlags, perfCommand } from './commands/perf.ts';
 import { runCommand } from './commands/run.ts';
 import { statCommand } from './commands/stat.ts';
 import { type TraceFlags, traceCommand } from './commands/trace.ts';
@@ -58,6 +60,9 @@ function buildProgram(done: (status: number) => void): Command {
     .addOption(new Option('-e, --events <names>', 'tracepoints, separated by commas, or "all"').default('kvm_exit'))
     .addOption(new Option('-s, --switch <n>', 'print all that is saved, loaded and restored in the n-th world switch, and end').argParser(parseSwitch))
     .action(async (flags: TraceFlags) => done(await traceCommand(flags)));
+  addPerfOptions(addRunOptions(command(program, 'perf')))
+    .description('run, and say where guest time went: interpreter, compiled code, compiling, TLB misses, exits; and the hottest regions')
+    .action(async (flags: PerfFlags) => done(await perfCommand(flags)));
   command(program, 'fetch')
     .description('fetch Linux into the cache and say where it is')
     .option('--refresh', 'fetch it again')

@@ -1,5 +1,5 @@
 /** One run of a machine on the user's terminal, from the options to the exit status. */
-import { type Vm, type VmEnd, createVm } from '@vm/stack';
+import { type Vm, type VmEnd, type VmOptions, createVm } from '@vm/stack';
 import { Failure } from './failure.ts';
 import { prepareMachine } from './machine.ts';
 import { type ExitReport, formatKvmStat } from './report/kvm-stat.ts';
@@ -22,6 +22,10 @@ export interface SessionOptions {
   readonly observe?: (vm: Vm) => void;
   /** Keep what the guest writes from standard output. */
   readonly quiet?: boolean;
+  /** Also takes what the guest writes. */
+  readonly output?: (bytes: Uint8Array) => void;
+  /** What the machine gets beside what the user's options say. */
+  readonly machine?: Partial<VmOptions>;
 }
 
 export async function runSession(flags: RunFlags, options: SessionOptions = {}): Promise<Session> {
@@ -29,7 +33,11 @@ export async function runSession(flags: RunFlags, options: SessionOptions = {}):
   const { options: machine, title } = await prepareMachine(flags, say);
   let terminal: Terminal | undefined;
   const quiet = options.quiet === true;
-  const vm = await createVm({ ...machine, ...(quiet ? {} : { console: (bytes) => terminal?.write(bytes) }) });
+  const console = (bytes: Uint8Array): void => {
+    if (!quiet) terminal?.write(bytes);
+    options.output?.(bytes);
+  };
+  const vm = await createVm({ ...machine, ...options.machine, console });
   const started = performance.now();
   let left: number | undefined;
   const leave = (status: number): void => {
