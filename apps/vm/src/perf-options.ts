@@ -18,7 +18,7 @@ export function addPerfOptions(command: Command): Command {
     .addOption(new Option('--annotate <n>', 'of so many of the hottest regions also the disassembly').argParser(wholeNumber(0, MOST_LISTED)).default(ANNOTATE_DEFAULT))
     .addOption(new Option('--wasm <address>', 'also print the WebAssembly of the region with code at this guest address').argParser(parseAddress))
     .addOption(new Option('--wasm-output <file>', 'with --wasm: write the module to this file instead'))
-    .addOption(new Option('--symbols <file>', 'names of guest addresses: System.map, or the guest\'s /proc/kallsyms'))
+    .addOption(new Option('--symbols <file>', 'names of guest addresses: System.map, what nm prints, or the guest\'s /proc/kallsyms'))
     .addOption(new Option('-o, --output <file>', 'where the report goes (default: standard output)'))
     .addOption(new Option('--json', 'the report as one JSON object, with all regions'));
 }

@@ -26,21 +26,31 @@ const HELP = `pnpm bench [options]
   --slowdown PERCENT  with --against: end with status 1 when a program is slower by more (10)
   --json              also print one JSON object, as the last line`;
 
-const { values: options } = parseArgs({
-  options: {
-    arch: { type: 'string', default: 'amd64' }, runs: { type: 'string' }, quick: { type: 'boolean', default: false },
-    only: { type: 'string', default: ROWS.join(',') }, clock: { type: 'string', default: 'wall' }, plot: { type: 'string' },
-    against: { type: 'string' }, slowdown: { type: 'string', default: '10' }, json: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
-});
+const options = readOptions();
 
 if (options.help) console.log(HELP);
-else
-  await main().catch((error: Error) => {
-    say(`bench: ${error.message}`);
-    process.exitCode = 2;
-  });
+else await main().catch(giveUp);
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        arch: { type: 'string', default: 'amd64' }, runs: { type: 'string' }, quick: { type: 'boolean', default: false },
+        only: { type: 'string', default: ROWS.join(',') }, clock: { type: 'string', default: 'wall' }, plot: { type: 'string' },
+        against: { type: 'string' }, slowdown: { type: 'string', default: '10' }, json: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+  } catch (error) {
+    return giveUp(error as Error);
+  }
+}
+
+/** Ends with 2: a status of 1 says that something got slower. */
+function giveUp(error: Error): never {
+  say(`bench: ${error.message}`);
+  process.exit(2);
+}
 
 async function main(): Promise<void> {
   const arch = oneOf<Arch>('--arch', options.arch, ['amd64', 'i386']);
@@ -48,6 +58,7 @@ async function main(): Promise<void> {
   if (clock === 'cpu' && process.platform !== 'linux') throw new Error('--clock cpu: the time of processes is taken from /proc, which this system has not');
   const names = programNames('--only', options.only, ROWS);
   const runs = above('--runs', options.runs ?? (options.quick ? '1' : '3'), 1);
+  if (!Number.isInteger(runs)) throw new Error(`--runs ${runs}: give a whole number`);
   const slowdown = above('--slowdown', options.slowdown, 0);
   const measure = measurer(arch, clock, names);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
