@@ -56,6 +56,10 @@ export class ConstantEmitter extends FlagEmitter {
   readonly x87: X87Stack;
   /** The current instruction may be executed many times before the region is left. */
   inLoop = true;
+  /** In legacy modes: the stack is taken to be flat, if that was so when the region was made. */
+  readonly #stackIsFlat: boolean;
+  /** Something relied on it. */
+  needsFlatStack = false;
   /** What a branch instruction asked for. */
   branch: Branch | null = null;
   #ins!: Instruction;
@@ -64,8 +68,9 @@ export class ConstantEmitter extends FlagEmitter {
   #homes = 0;
 
   /** `tlbSet`: host address of the TLB set that is in force when the region runs. */
-  constructor(area: number, tlbSet: number, x87InLocals: boolean, context: RegionContext) {
+  constructor(area: number, tlbSet: number, stackIsFlat: boolean, x87InLocals: boolean, context: RegionContext) {
     super();
+    this.#stackIsFlat = stackIsFlat;
     this.#area = area;
     this.#tlbSet = tlbSet;
     this.#context = context;
@@ -232,6 +237,17 @@ export class ConstantEmitter extends FlagEmitter {
     if (ins.memSegment < FS) return sum;
     const linear = this.add(sum, this.segmentBase(ins.memSegment));
     return ins.mode === 64 ? linear : this.and(linear, this.i64(-1, 0));
+  }
+
+  override get flatStack(): boolean {
+    if (this.form.long) return true;
+    this.needsFlatStack ||= this.#stackIsFlat;
+    return this.#stackIsFlat;
+  }
+
+  /** Regions are entered only while it is all of 4 GiB. */
+  override codeLimit(): null {
+    return null;
   }
 
   segmentBase(segment: number): Value {

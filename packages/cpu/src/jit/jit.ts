@@ -17,7 +17,7 @@ import { type CodeSource, Discovery, type Limits } from './discover.ts';
 import { HandlerTable } from './handler-table.ts';
 import type { JitProfile } from './profile.ts';
 import type { Block, RegionInstruction } from './region.ts';
-import { compileRegion, type MicrocodeRecord } from './region-compiler.ts';
+import { compileRegion, FLAT_STACK, type MicrocodeRecord } from './region-compiler.ts';
 import { cutEdges, selectBlocks, type Shape, shapeOf } from './structure.ts';
 
 export interface JitOptions {
@@ -108,7 +108,7 @@ export class Jit {
     const pages = usedPages(shape, discovery.pages);
     const marks = this.#profile && this.#profile.begin();
     const { bytes, microcode } = compileRegion({
-      area: this.#area, tlbSet: this.#word(TLB_SET), entry, shape, pages,
+      area: this.#area, tlbSet: this.#word(TLB_SET), flatStack: this.#flatStack(), entry, shape, pages,
       record: this.#recorder(arena, translator),
       head: record, counted: !again, marks,
     });
@@ -122,6 +122,10 @@ export class Jit {
 
   #word(offset: number): number {
     return this.#memory.u32[(this.#area + offset) >>> 2]!;
+  }
+
+  #flatStack(): boolean {
+    return FLAT_STACK.every(([word, value]) => this.#word(word) === value && this.#word(word + 4) === 0);
   }
 
   #refuse(record: number): void {

@@ -15,8 +15,8 @@
  */
 import { MNEMONICS } from '../decode/table/index.ts';
 import {
-  BUDGET, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET,
-  ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, X87_BLOCKED,
+  BUDGET, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, SS, STACK_HIGH, STACK_LOW, STACK_MASK,
+  ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, X87_BLOCKED,
 } from '../state/layout.ts';
 import { REC_P3 } from '../state/record.ts';
 import type { Label, Value } from '../wasm/function-builder.ts';
@@ -29,12 +29,20 @@ import { relativeTarget } from './discover.ts';
 import { rotationCode } from './flag-emitter.ts';
 import { FLAG_KINDS, type HeldFlags, type PendingFlags } from './lazy-flags.ts';
 import { COUNT_INSTRUCTIONS, COUNT_RUNS, type RegionMarks } from './profile.ts';
+import { pagesToGuard } from './page-guards.ts';
 import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 import type { Shape } from './structure.ts';
 import { targetHash } from './target-hash.ts';
 import { stackEffect, x87Depths, x87Place } from './x87-depth.ts';
 
+/** Words of the area that say that the stack is flat in legacy modes, and their values then. */
+export const FLAT_STACK: readonly (readonly [word: number, value: 0 | 0xffff_ffff])[] = [
+  [STACK_MASK, 0xffff_ffff], [STACK_LOW, 0], [STACK_HIGH, 0xffff_ffff], [SEG + SS * SEG_SIZE + SEG_BASE, 0],
+];
+
 export interface RegionSource {
+  /** The stack is flat now (legacy modes). */
+  readonly flatStack: boolean;
   readonly area: number;
   readonly tlbSet: number;
   readonly entry: Block;
@@ -89,13 +97,6 @@ export function compileRegion(source: RegionSource): CompiledRegion {
   return assemble(region, region.build(), source.marks);
 }
 
-/** Numbers of the pages in which a block lies. */
-function pagesOf({ instructions }: Block): number[] {
-  const pages = new Set<number>();
-  for (const { offset, ins } of instructions) pages.add(Math.floor(offset / 0x1000)).add(Math.floor((offset + ins.length - 1) / 0x1000));
-  return [...pages];
-}
-
 function assemble(region: RegionFunction, body: Uint8Array, marks: RegionMarks | null): CompiledRegion {
   const module = new ModuleBuilder();
   module.name = marks && marks.name;
@@ -137,10 +138,8 @@ class RegionFunction {
   /** Labels of loops and of the ends of blocks in front of merges, by position. */
   readonly #loops: Label[] = [];
   readonly #merges: Label[] = [];
-  /** Pages of code that are known to be in place: those of the blocks on the way here. */
-  #guarded: ReadonlySet<number> = new Set([0]);
-  /** Of the next block's pages those that are not. */
-  #unguarded: readonly number[] = [];
+  /** Pages to look at in front of each block, by position. */
+  readonly #guardedPages: readonly (readonly number[])[];
   readonly #transfers: Transfer[] = [];
   /** Instructions of the current block that have completed. */
   #completed = 0;
@@ -148,9 +147,10 @@ class RegionFunction {
 
   constructor(source: RegionSource) {
     this.#source = source;
+    this.#guardedPages = pagesToGuard(source.shape);
     this.#x87 = x87Place(source.shape);
     this.#depths = this.#x87 === 'locals' ? x87Depths(source.shape) : [];
-    const b = new ConstantEmitter(source.area, source.tlbSet, this.#x87 === 'locals', {
+    const b = new ConstantEmitter(source.area, source.tlbSet, source.flatStack, this.#x87 === 'locals', {
       leave: () => this.#leaveInstruction(),
       microcode: (name, params, result) => this.#import({ name, params, result }),
     });
@@ -277,6 +277,7 @@ class RegionFunction {
     b.brIf(refuse, b.ne(b.loadI32(b.cpu, TLB_SET), b.i32(this.#source.tlbSet)));
     if (this.#source.entry.instructions[0]!.ins.mode === 64) this.#guardTargets(refuse);
     else b.segments.add(CS);
+    if (b.needsFlatStack) this.#guardStack(refuse);
     for (const segment of b.segments) this.#guardSegment(refuse, segment);
     for (const word of b.blocked) b.brIf(refuse, this.#isBlocked(word));
   }
@@ -302,6 +303,12 @@ class RegionFunction {
     if (segment === CS) return;
     b.brIf(refuse, b.ne(b.and(b.loadI32(b.cpu, at + SEG_ATTR), b.i32(RIGHTS_MASK)), b.i32(WRITABLE_DATA)));
     if (segment < FS) b.brIf(refuse, b.ne(b.loadI64(b.cpu, at + SEG_BASE), b.i64(0)));
+  }
+
+  /** The stack is still flat. */
+  #guardStack(refuse: Label): void {
+    const b = this.#b;
+    for (const [word, wanted] of FLAT_STACK) b.brIf(refuse, b.ne(b.loadI64(b.cpu, word), wanted === 0 ? b.i64(0) : b.i64(-1, 0)));
   }
 
   #isBlocked(word: BlockedWord): Value {
@@ -376,23 +383,23 @@ class RegionFunction {
   // ---- the dominator tree
 
   #tree(at: number): void {
-    const { loopHead, merge, children, order } = this.#source.shape;
+    const { loopHead, merge, children } = this.#source.shape;
     const inner = children[at]!.filter((child) => merge[child]);
-    const before = this.#guarded;
-    this.#unguarded = pagesOf(order[at]!).filter((page) => !before.has(page));
-    if (this.#unguarded.length > 0) this.#guarded = new Set([...before, ...this.#unguarded]);
     if (loopHead[at]) {
       this.#settleFlags(at);
       this.#loops[at] = this.#b.loop();
     }
     this.#within(at, inner);
     if (loopHead[at]) this.#b.end();
-    this.#guarded = before;
   }
 
-  /** In front of a block that is entered from several places, the area has the flags, unless the block cannot see them. */
+  /**
+   * In front of a block that is entered from several places, the area has the flags, unless the block neither sees them nor can be
+   * left before it overwrites them.
+   */
   #settleFlags(at: number): void {
-    if (flagsDeadAtStart(this.#source.shape.order[at]!.instructions)) this.#b.pending = null;
+    const guarded = this.#guardedPages[at]!.length > 0;
+    if (!guarded && flagsDeadAtStart(this.#source.shape.order[at]!.instructions)) this.#b.pending = null;
     else this.#b.flush();
   }
 
@@ -417,7 +424,7 @@ class RegionFunction {
     b.branch = null;
     b.inLoop = this.#source.shape.inLoop[at]!;
     b.x87Locals?.enterBlock(this.#depths[at]!);
-    for (const page of this.#unguarded) this.#guardPage(block, page);
+    for (const page of this.#guardedPages[at]!) this.#guardPage(block, page);
     const dead = deadFlags(block.instructions);
     const last = block.terminator.kind === 'system' ? block.instructions.length - 1 : -1;
     for (const instruction of block.instructions) {

@@ -1,6 +1,6 @@
 import {
   FCW, FLAG_A, FLAG_B, FLAG_CF, FLAG_MODE, FLAG_RES, FSW, GPR, SSE_BLOCKED, X87_BLOCKED, AVX_BLOCKED, EVENT_VECTOR, EVENT_TYPE,
-  EVENT_HAS_ERROR, EVENT_ERROR, REAL_MODE, CODE_LIMIT,
+  EVENT_HAS_ERROR, EVENT_ERROR, REAL_MODE, CODE_LIMIT, CS, SEG, SEG_LIMIT, SEG_SIZE,
 } from '../state/layout.ts';
 import { FunctionBuilder, type Value } from '../wasm/function-builder.ts';
 import * as op from '../wasm/opcodes.ts';
@@ -52,6 +52,16 @@ export abstract class Emitter extends FunctionBuilder {
   abstract nextRip(): Value;
   /** Target RIP of a relative branch, i64. */
   abstract relativeTarget(): Value;
+  /** The stack is all of the address space, as it always is in 64-bit mode; elsewhere it may be known to be. */
+  get flatStack(): boolean {
+    return this.form.long;
+  }
+
+  /** CS's limit in legacy modes, i64; null: all of 4 GiB, as is known. */
+  codeLimit(): Value | null {
+    return this.load(op.I64_LOAD32_U, this.cpu, SEG + CS * SEG_SIZE + SEG_LIMIT);
+  }
+
   /** Operands are known when the code is made. */
   abstract readonly operandsConstant: boolean;
   /** Branches to the relative target, if the condition holds. */

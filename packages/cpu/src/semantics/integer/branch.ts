@@ -1,6 +1,4 @@
-import { CS, SEG, SEG_LIMIT, SEG_SIZE } from '../../state/layout.ts';
 import type { Value } from '../../wasm/function-builder.ts';
-import { I64_LOAD32_U } from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import { popValue, pushValue, stackPlace } from './stack.ts';
 
@@ -28,8 +26,8 @@ function requireTarget(b: Emitter, target: Value): void {
     if (b.form.operandSize === 8) b.raise(GP, 0, b.isNotCanonical(target));
     return;
   }
-  const limit = b.load(I64_LOAD32_U, b.cpu, SEG + CS * SEG_SIZE + SEG_LIMIT);
-  b.raise(GP, 0, b.int('gtU', target, limit));
+  const limit = b.codeLimit();
+  if (limit) b.raise(GP, 0, b.int('gtU', target, limit));
 }
 
 /**

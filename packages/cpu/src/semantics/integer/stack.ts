@@ -14,10 +14,14 @@ interface StackPlace {
   readonly linear: Value;
 }
 
-/** The stack pointer moved by `delta` bytes: in 64-bit mode flat, else within SS and with its width. */
+/** The stack pointer moved by `delta` bytes, within SS and with its width where the stack is not flat. */
 export function stackPlace(b: Emitter, delta: number | Value, from: Value = b.readGpr(RSP, 8)): StackPlace {
-  const moved = delta === 0 ? from : b.add(from, typeof delta === 'number' ? b.i64(delta) : delta);
-  if (b.form.long) return { pointer: moved, offset: moved, linear: moved };
+  const by = typeof delta === 'number' ? b.i64(delta) : delta;
+  if (b.flatStack) {
+    const place = b.form.long ? moveBy(b, from, by) : b.extendU(moveBy(b, b.wrap(from), b.wrap(by)));
+    return { pointer: place, offset: place, linear: place };
+  }
+  const moved = moveBy(b, from, by);
   const mask = b.loadI64(b.cpu, STACK_MASK);
   const base = b.loadI64(b.cpu, SEG + SS * SEG_SIZE + SEG_BASE);
   const offset = b.and(moved, mask);
@@ -27,9 +31,13 @@ export function stackPlace(b: Emitter, delta: number | Value, from: Value = b.re
   return { pointer: b.or(offset, kept), offset, linear };
 }
 
+function moveBy(b: Emitter, from: Value, by: Value): Value {
+  return by.local < 0 && by.lo === 0 ? from : b.add(from, by);
+}
+
 /** #SS(0) where `size` bytes at the place are not within the stack segment. */
 function requireStack(b: Emitter, { offset }: StackPlace, size: number): void {
-  if (b.form.long) return;
+  if (b.flatStack) return;
   const below = b.int('gtU', b.loadI64(b.cpu, STACK_LOW), offset);
   const above = b.int('gtU', b.add(offset, b.i64(size - 1)), b.loadI64(b.cpu, STACK_HIGH));
   b.raise(SS_VECTOR, 0, b.or(below, above));
@@ -80,7 +88,7 @@ const leave: Semantics = (b) => {
   const size = b.form.operandSize;
   const old = b.readGpr(RSP, 8);
   const frame = b.readGpr(RBP, 8);
-  const from = b.form.long ? frame : mergeStack(b, frame, old);
+  const from = b.flatStack ? frame : mergeStack(b, frame, old);
   const place = stackPlace(b, 0, from);
   requireStack(b, place, size);
   const value = b.loadLinear(place.linear, size);
