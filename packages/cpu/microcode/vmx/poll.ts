@@ -14,6 +14,7 @@ import {
   EXIT_REASON_INIT_SIGNAL, EXIT_REASON_INTERRUPT_WINDOW, EXIT_REASON_MONITOR_TRAP_FLAG, EXIT_REASON_NMI_WINDOW,
   EXIT_REASON_PREEMPTION_TIMER, EXIT_REASON_SIPI_SIGNAL,
 } from "../../../kvm-run/src/vmx/exit-reasons";
+import { beginBranchStep, hasBranched } from "../branch-step";
 import { instructionBreakpoints, watchesInstructions } from "../breakpoint";
 import { cpu, get32, get64, set32, set64 } from "../cpu";
 import { deliver, deliverEvent } from "../deliver";
@@ -42,9 +43,10 @@ const DR6_BREAKPOINTS: i64 = 0xf;
 /** Pending-debug bit 12: an enabled breakpoint matched. */
 const PENDING_ENABLED: i64 = 0x1000;
 const DEBUGCTL_BTF = 2;
-/** STEP_ARMED: the instruction began with TF, with RF. */
+/** STEP_ARMED: the instruction began with TF, with RF, with BTF beside TF. */
 const ARMED_TF = 1;
 const ARMED_RF = 2;
+const ARMED_BRANCH = 4;
 const REQUEST_NMI = 1;
 const REQUEST_INIT = 2;
 const REQUEST_LOOK = 4;
@@ -98,7 +100,7 @@ function endStep(): void {
   set32(STEP_ARMED, 0);
   // RF lasts for one instruction (vol. 3B, 19.3.1.1), all elements of a repeated one.
   if (armed & ARMED_RF && !get32(REPEATING)) set32(RFLAGS_REST, get32(RFLAGS_REST) & ~FLAG_BIT_RF);
-  if (!(armed & ARMED_TF)) return;
+  if (!(armed & ARMED_TF) || (armed & ARMED_BRANCH && !hasBranched())) return;
   set64(PENDING_DEBUG, get64(PENDING_DEBUG) | DR6_BS);
 }
 
@@ -211,8 +213,8 @@ function beginInstruction(): i32 {
     set32(SHADOW_SERVED, shadow);
     step = true;
   }
-  if (get32(RFLAGS_REST) & FLAG_BIT_TF && !(get32(MSR_DEBUGCTL) & DEBUGCTL_BTF)) {
-    armed |= ARMED_TF;
+  if (get32(RFLAGS_REST) & FLAG_BIT_TF) {
+    armed |= armStep();
     step = true;
   }
   if (armed) set32(STEP_ARMED, armed);
@@ -221,4 +223,11 @@ function beginInstruction(): i32 {
     step = true;
   }
   return step ? POLL_STEP : ST_NEXT;
+}
+
+/** With BTF the trap comes only after a branch that is taken (vol. 3B, 19.4.3). */
+function armStep(): i32 {
+  if (!(get32(MSR_DEBUGCTL) & DEBUGCTL_BTF)) return ARMED_TF;
+  beginBranchStep();
+  return ARMED_TF | ARMED_BRANCH;
 }

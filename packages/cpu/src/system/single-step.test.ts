@@ -65,6 +65,34 @@ describe('traps, as vector@return address', () => {
   });
 });
 
+/** IA32_DEBUGCTL.BTF (vol. 3B, 19.4.3): the trap comes after branches that are taken, and clears BTF. */
+describe('on branches, as vector@return address', () => {
+  test.each<[name: string, code: string, events: string[]]>([
+    ['jmp short', '90 90 eb 01 f4 90', ['1@5']],
+    ['jmp near', '90 e9 01 00 00 00 f4 90', ['1@7']],
+    ['jz taken', '31 c0 74 01 f4 90', ['1@5']],
+    ['jnz not taken, then jz near', '31 c0 75 01 90 0f 84 01 00 00 00 f4 90', ['1@12']],
+    ['call, with prefixes', '2e 48 e8 01 00 00 00 f4 90', ['1@8']],
+    ['ret', '6a 00 48 8d 05 03 00 00 00 50 c3 f4 90', ['1@12']],
+    ['jmp rax', '48 8d 05 03 00 00 00 ff e0 90', ['1@10']],
+    ['inc dword is no branch', 'ff 07 eb 00', ['1@4']],
+    ['loop', 'b9 02 00 00 00 e2 01 f4 90', ['1@8']],
+    ['jrcxz', '31 c9 e3 01 f4 90', ['1@5']],
+    ['a software interrupt is its own event', '90 cd 40', ['64@3']],
+    ['afterwards each instruction again: BTF is clear', 'eb 00 90 90', ['1@2', '1@3', '1@4']],
+  ])('%s', (_, code, events) => {
+    m.begin('long', 0, code, TF);
+    m.set(L.MSR_DEBUGCTL, 2n);
+    m.set(L.RDI, BigInt(m.data));
+    expect(m.events(events.length)).toEqual(events);
+  });
+  test('in 32-bit code, near with an operand-size prefix', () => {
+    m.begin('protected', 0, '31 c0 66 0f 85 01 00 90 eb 00', TF);
+    m.set(L.MSR_DEBUGCTL, 2n);
+    expect(m.events(1)).toEqual(['1@10']);
+  });
+});
+
 /** SYSCALL and SYSRET: TF counts as it is when they are done, so that the mask of SYSCALL keeps the kernel from being stepped. */
 describe('system calls', () => {
   const begin = (cpl: number, code: string, flags: bigint, mask: bigint): number => {
