@@ -1,6 +1,6 @@
 /**
  * The interpreter's speed: on plain instructions (ALU, load, store and branch, in long mode with paging on), on the same loop
- * compiled, and on the programs of ../programs in Linux.
+ * compiled, and on the programs of ../programs in Linux. Time is the thread's processor time.
  *
  *   pnpm bench:interpreter [--runs N] [--programs NAME,...] [--json]
  *
@@ -11,6 +11,7 @@ import { programNames, PROGRAMS } from './guest-programs.ts';
 import { secondsBetweenMarks } from './marked-guest.ts';
 import { type ProgramSpeed, programSpeeds } from './program-speeds.ts';
 import { median, report } from './report.ts';
+import { threadSeconds } from './thread-clock.ts';
 
 /** Instructions between the marks of ../guests/interpreter.asm: nine a round, and a handful around them. */
 const INSTRUCTIONS = 9 * 20_000_000;
@@ -24,7 +25,7 @@ const names = options.programs === '' ? [] : programNames('--programs', options.
 async function speeds(jit: false | undefined): Promise<number[]> {
   const runs: number[] = [];
   for (let run = 0; run < Number(options.runs); run++) {
-    const seconds = await secondsBetweenMarks('interpreter', jit === undefined ? {} : { jit });
+    const seconds = await secondsBetweenMarks('interpreter', jit === undefined ? {} : { jit }, threadSeconds);
     runs.push(INSTRUCTIONS / seconds / 1e6);
   }
   return runs;
