@@ -2,6 +2,7 @@
 import { HostMemory } from '@vm/kvm-run';
 import * as V from '@vm/kvm-run/vmx';
 import type { Processor } from '@vm/kvm-run/vmx';
+import type { JitOptions } from '../jit/jit.ts';
 import { assembleProcessor, type AssembledProcessor } from '../processor/create-processor.ts';
 import { VMCS_REVISION_ID } from '../state/vmx-layout.ts';
 import { TEST_JIT } from './test-jit.ts';
@@ -33,6 +34,7 @@ const ENTRY = V.VM_ENTRY_LOAD_IA32_EFER;
 export interface VmxGuestOptions {
   readonly mode?: 'long' | 'real';
   readonly deterministic?: boolean;
+  readonly jit?: JitOptions | null;
 }
 
 export class VmxGuest {
@@ -47,9 +49,9 @@ export class VmxGuest {
   #launched = false;
 
   constructor(options: VmxGuestOptions = {}) {
-    const { mode = 'long', deterministic = true } = options;
+    const { mode = 'long', deterministic = true, jit = TEST_JIT } = options;
     this.memory = HostMemory.create(64 << 20);
-    this.parts = assembleProcessor({ memory: this.memory, deterministic, traceArenaBytes: 1 << 20, jit: TEST_JIT });
+    this.parts = assembleProcessor({ memory: this.memory, deterministic, traceArenaBytes: 1 << 20, jit });
     this.processor = this.parts.processor;
     this.ram = this.memory.allocPages(GUEST_PAGES, GUEST_PAGES);
     this.vmxon = this.memory.allocPages(1);
