@@ -13,6 +13,8 @@ import {
 import type { Value } from '../wasm/function-builder.ts';
 import * as op from '../wasm/opcodes.ts';
 import { FlagEmitter } from './flag-emitter.ts';
+import { SamePages } from './same-page.ts';
+import { type Sum, Symbols } from './symbols.ts';
 import { X87Locals } from './x87-locals.ts';
 
 const FS = 4;
@@ -30,6 +32,12 @@ export interface RegionContext {
 
 /** Words that keep instructions from running; the region is entered only while they are zero. */
 export type BlockedWord = typeof SSE_BLOCKED | typeof X87_BLOCKED | typeof AVX_BLOCKED;
+
+/** Of values and pages, at a point of the code. */
+interface Knowledge {
+  readonly sums: readonly (Sum | null)[];
+  readonly pages: unknown;
+}
 
 /** Where control goes after the instruction. */
 export type Branch =
@@ -62,6 +70,8 @@ export class ConstantEmitter extends FlagEmitter {
   needsFlatStack = false;
   /** What a branch instruction asked for. */
   branch: Branch | null = null;
+  readonly #symbols = new Symbols();
+  readonly #pages = new SamePages(this);
   #ins!: Instruction;
   #next = 0;
   /** Registers whose homes in the area an instruction works on, one bit each. */
@@ -341,6 +351,20 @@ export class ConstantEmitter extends FlagEmitter {
    * its speed even if it is never made, as it keeps registers from staying in place. Elsewhere it is served by a call.
    */
   #translate(linear: Value, size: number, table: number): Value {
+    const writes = table === TLB_WRITE;
+    const sum = linear.local >= 0 ? this.#symbols.name(linear) : this.#symbols.of(linear);
+    const near = sum && this.#pages.find(sum, size, writes);
+    if (near) {
+      const host = this.temp(op.I32);
+      this.if(near.condition, () => this.set(host, near.host()), () => this.set(host, this.#lookUp(linear, size, table)));
+      return host;
+    }
+    const host = this.#lookUp(linear, size, table);
+    if (sum && !this.conditional) this.#pages.add(sum, writes, linear, host);
+    return host;
+  }
+
+  #lookUp(linear: Value, size: number, table: number): Value {
     const entry = this.and(this.wrap(this.shrU(linear, this.i64(8))), this.i32(INDEX_MASK));
     const last = size === 1 ? linear : this.add(linear, this.i64(size - 1));
     const tag = this.loadI64(entry, this.#tlbSet + table);
@@ -381,18 +405,92 @@ export class ConstantEmitter extends FlagEmitter {
     return this.call(this.#context.microcode(name, values.map((v) => v.type), result), result, ...values);
   }
 
-  // ---- constants
+  // ---- constants and sums
+
+  override pop(type: op.ValueType): Value {
+    const value = super.pop(type);
+    this.#symbols.set(value.local, null);
+    return value;
+  }
+
+  #named(value: Value, sum: Sum | null): Value {
+    if (value.local >= 0) this.#symbols.set(value.local, sum);
+    return value;
+  }
+
+  override set(target: Value, value: Value): void {
+    super.set(target, value);
+    // Where code comes from several places a local may have either value.
+    const kept = this.#isGprLocal(target) && !this.conditional;
+    this.#symbols.set(target.local, kept ? this.#symbols.of(value) : null);
+  }
+
+  #isGprLocal({ local }: Value): boolean {
+    const first = this.#gprs[0]!.local;
+    return local >= first && local < first + GPRS;
+  }
+
+  override copy(value: Value): Value {
+    return this.#named(super.copy(value), this.#sumOf(value));
+  }
+
+  /** General registers have a name whenever they are used. */
+  #sumOf(value: Value): Sum | null {
+    return value.local >= 0 && (this.#isGprLocal(value) || value === this.pageRip) ? this.#symbols.name(value) : this.#symbols.of(value);
+  }
 
   override int(name: op.IntegerOp, x: Value, y?: Value): Value {
-    return foldInteger(name, x, y) ?? super.int(name, x, y);
+    const folded = foldInteger(name, x, y);
+    if (folded) return folded;
+    const value = super.int(name, x, y);
+    return y && (name === 'add' || name === 'sub' || name === 'shl') ? this.#named(value, this.#sum(name, x, y)) : value;
+  }
+
+  #sum(name: 'add' | 'sub' | 'shl', x: Value, y: Value): Sum | null {
+    const left = this.#sumOf(x);
+    const right = left && this.#sumOf(y);
+    if (!left || !right) return null;
+    if (name === 'add') return this.#symbols.add(left, right, x.type);
+    if (right.unknown !== 0) return null;
+    if (name === 'shl') return right.constant < 4 ? this.#symbols.shiftLeft(left, right.constant, x.type) : null;
+    return this.#symbols.add(left, { unknown: 0, constant: -right.constant }, x.type);
   }
 
   override wrap(x: Value): Value {
-    return x.local < 0 && x.type === op.I64 ? this.i32(x.lo) : super.wrap(x);
+    if (x.local < 0) return x.type === op.I64 ? this.i32(x.lo) : x;
+    const sum = this.#sumOf(x);
+    const value = super.wrap(x);
+    return value === x || !sum ? value : this.#named(value, this.#symbols.wrap(sum));
   }
 
   override extendU(x: Value): Value {
-    return x.local < 0 && x.type === op.I32 ? this.i64(x.lo, 0) : super.extendU(x);
+    if (x.local < 0) return x.type === op.I32 ? this.i64(x.lo, 0) : x;
+    const sum = this.#symbols.of(x);
+    const value = super.extendU(x);
+    return value === x || !sum ? value : this.#named(value, sum);
+  }
+
+  // ---- what is known along the way
+
+  /** For a point of the code to which others come, or where microcode has run: what is known of values and pages is not so any more. */
+  forget(): void {
+    for (const { local } of this.#gprs) this.#symbols.set(local, null);
+    this.#pages.forget();
+  }
+
+  get knowledge(): Knowledge {
+    return { sums: this.#gprs.map((value) => this.#symbols.of(value)), pages: this.#pages.state };
+  }
+
+  set knowledge({ sums, pages }: Knowledge) {
+    for (const [register, sum] of sums.entries()) this.#symbols.set(this.#gprs[register]!.local, sum);
+    this.#pages.state = pages;
+  }
+
+  override ifPlain(condition: Value, then: () => void): void {
+    const before = this.knowledge;
+    super.ifPlain(condition, then);
+    this.knowledge = before;
   }
 
   override extendS(x: Value): Value {

@@ -21,6 +21,8 @@ export abstract class FlagEmitter extends Emitter {
   readonly flags: FlagLocals;
   /** Null: the area has the flags. */
   pending: PendingFlags | null = null;
+  /** Inside a conditional part of an instruction. */
+  conditional = false;
   /** Nobody sees the flags that the current instruction sets. */
   flagsDead = false;
 
@@ -219,6 +221,8 @@ export abstract class FlagEmitter extends Emitter {
       return;
     }
     const before = this.pending;
+    const outer = this.conditional;
+    this.conditional = true;
     let changed = false;
     const first = (): void => {
       then();
@@ -233,6 +237,7 @@ export abstract class FlagEmitter extends Emitter {
     };
     super.if(condition, first, otherwise || before ? second : undefined);
     this.pending = changed ? null : before;
+    this.conditional = outer;
   }
 
   /** For control between instructions: nothing of this emitter's knowledge is joined after it. */

@@ -388,6 +388,7 @@ class RegionFunction {
     if (loopHead[at]) {
       this.#settleFlags(at);
       this.#loops[at] = this.#b.loop();
+      this.#b.forget();
     }
     this.#within(at, inner);
     if (loopHead[at]) this.#b.end();
@@ -415,6 +416,7 @@ class RegionFunction {
     this.#within(at, merges.slice(0, -1));
     b.end();
     b.pending = null;
+    b.forget();
     this.#tree(next);
   }
 
@@ -474,9 +476,11 @@ class RegionFunction {
     const offset = b.wrap(b.sub(this.#rip, b.pageRip));
     const hashed = b.shrU(b.mul(offset, b.i32(multiplier)), b.i32(shift));
     b.brTable(places.map((arm) => (arm < 0 ? other : arms[arm]!)), other, hashed);
+    const { knowledge } = b;
     for (const target of targets) {
       b.end();
       b.pending = pending;
+      b.knowledge = knowledge;
       this.#goToIf(target, at);
       b.br(other);
     }
@@ -542,6 +546,7 @@ class RegionFunction {
     b.ifPlain(status, () => this.#leaveMicrocode(status, before));
     if (b.x87Locals) b.x87Locals.depth += stackEffect(MNEMONICS[instruction.ins.mnemonic]!);
     this.#transfer(true);
+    b.forget();
     const moved = b.ne(b.loadI32(b.cpu, TLB_SET), b.i32(this.#source.tlbSet));
     b.ifPlain(this.#x87 === 'none' ? moved : b.or(moved, b.x87Special()), () => {
       b.set(this.#budget, b.sub(before, b.i32(1)));
