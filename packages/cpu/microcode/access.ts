@@ -2,7 +2,8 @@
 import { TLB_READ, TLB_WRITE } from "../src/state/layout";
 import { REC_BASE, REC_DISP, REC_INDEX_REG, REC_SCALE, REC_SEG } from "../src/state/record";
 import { setProbing } from "./breakpoint";
-import { currentSet, readMissIn, slotOffset, systemSet, writeCommit, writeMissIn } from "./tlb";
+import { currentSet, readMissIn, systemSet, writeCommit, writeMissIn } from "./tlb";
+import { slotOffset } from "./tlb-entries";
 
 /** Not zero when the last read failed: an event or VM exit is pending. */
 export let fault: i32 = 0;

@@ -2,12 +2,13 @@
  * Translated code and the pages it came from: a write to code bytes ends the traces made from them (layout.ts,
  * PAGE_TRACES; record.ts, TRACE_*).
  */
-import { HOST_PAGES, PAGE_FLAGS, PAGE_TRACES, TLB, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_SETS, TLB_SET_SIZE, TLB_WRITE } from "../src/state/layout";
+import { HOST_PAGES, PAGE_FLAGS, PAGE_TRACES } from "../src/state/layout";
 import {
   HANDLER_EXIT_TRACE, HANDLER_HEAT, HANDLER_REGION, REC_HANDLER, REC_IMM, REC_P2, REC_SIZE, TRACE_BYTES, TRACE_HASH_NEXT, TRACE_HASH_SLOT,
   TRACE_HEADER_SIZE, TRACE_HOST, TRACE_HOST2, TRACE_NEXT, TRACE_RECORDS, TRACE_REGION,
 } from "../src/state/record";
 import { cpu } from "./cpu";
+import { forgetWrites } from "./tlb-entries";
 
 const PAGE_HAS_CODE: i32 = 1;
 /** A region that was overwritten is compiled again only after more runs each time, up to this many. */
@@ -127,11 +128,5 @@ export function protectCode(host: usize): void {
   const flag = <usize>load<u32>(cpu + PAGE_FLAGS) + page;
   if (load<u8>(flag) & PAGE_HAS_CODE) return;
   store<u8>(flag, load<u8>(flag) | PAGE_HAS_CODE);
-  for (let set = 0; set < TLB_SETS; set++) {
-    const table = cpu + TLB + <usize>(set * TLB_SET_SIZE) + TLB_WRITE;
-    for (let entry = table; entry < table + TLB_ENTRIES * TLB_ENTRY_SIZE; entry += TLB_ENTRY_SIZE) {
-      const tag = load<i64>(entry);
-      if (!(tag & 0xfff) && (<u32>tag + load<u32>(entry, 8)) >> 12 == <u32>page) store<i64>(entry, -1);
-    }
-  }
+  forgetWrites(<u32>page);
 }

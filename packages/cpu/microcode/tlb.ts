@@ -1,11 +1,10 @@
 /**
- * The TLB (layout.ts, TLB_*): filling, flushing and the accesses that miss it. A data access that crosses a page, or
+ * The accesses that miss the TLB. A data access that crosses a page, or
  * writes to a page with translated code, or meets no RAM, goes through the bounce buffer.
  */
 import {
-  BOUNCE, BOUNCE_HOST1, BOUNCE_HOST2, BOUNCE_SIZE, BOUNCE_SPLIT, CODE_MODE, CURRENT_RECORD, DR0, DR7, LONG_MODE, RBP, RSP, SEG, SEG_SIZE, TLB,
-  TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_GLOBAL_JOURNAL, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_MISSES, TLB_READ, TLB_SET, TLB_SETS, TLB_SET_SIZE,
-  TLB_WRITE, ZERO,
+  BOUNCE, BOUNCE_HOST1, BOUNCE_HOST2, BOUNCE_SIZE, BOUNCE_SPLIT, CODE_MODE, CURRENT_RECORD, DR7, LONG_MODE, RBP, RSP, SEG, SEG_SIZE, TLB,
+  TLB_EXECUTE, TLB_MISSES, TLB_READ, TLB_SET, TLB_SET_SIZE, TLB_WRITE, ZERO,
 } from "../src/state/layout";
 import { REC_BASE, REC_SEG } from "../src/state/record";
 import { ea } from "./access";
@@ -17,27 +16,15 @@ import { cpu, get32, get64, set32, set64 } from "./cpu";
 import { clearPending, gp0, raiseError, raiseExit, ud, VECTOR_AC, VECTOR_SS } from "./event";
 import { hasCode, isRam } from "./memory";
 import { isCanonical } from "./mode";
-import {
-  ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, flushWalkCache, pageGlobal, pageKey, pageShift, translate,
-} from "./paging";
+import { ACCESS_AC, ACCESS_FETCH, ACCESS_READ, ACCESS_USER, ACCESS_WRITE, translate } from "./paging";
+import { enter, flushTlb, slotOffset } from "./tlb-entries";
 
 /** resolve(): nothing is there; reads give ones, writes are ignored. No RAM lies at this host address. */
 const NO_RAM: usize = 1;
-const EMPTY: i64 = -1;
 const EXIT_APIC_ACCESS = 44;
 const FS_BASE = SEG + 4 * SEG_SIZE;
 const GS_BASE = SEG + 5 * SEG_SIZE;
 
-/** Entries in the journals; above its size the next flush looks at all. */
-let journalCount: i32 = TLB_JOURNAL_ENTRIES + 1;
-let globalCount: i32 = TLB_JOURNAL_ENTRIES + 1;
-/** In an entry, beside the page's size: the page is global; its key (paging.ts, pageKey). */
-const GLOBAL = 0x100;
-const KEY_SHIFT = 16;
-/** One bit a gigabyte, folded: large pages were entered there, so INVLPG must look for all parts of one. */
-let largePages: i64 = 0;
-/** Protection keys of the pages that were entered, one bit each. */
-let keysEntered: i32 = 0;
 /** Host-physical page of the APIC-access page while a guest runs that virtualizes APIC accesses, else -1. */
 let apicAccessPage: i64 = -1;
 
@@ -54,131 +41,6 @@ export function setApicAccessPage(page: i64): void {
   if (page == apicAccessPage) return;
   apicAccessPage = page;
   flushTlb();
-}
-
-/** Forgets all linear translations, also of global pages. */
-export function flushTlb(): void {
-  if (journalCount > TLB_JOURNAL_ENTRIES || globalCount > TLB_JOURNAL_ENTRIES) {
-    memory.fill(cpu + TLB, 0xff, TLB_SET_SIZE * TLB_SETS);
-  } else {
-    clearJournaled(TLB_JOURNAL, journalCount);
-    clearJournaled(TLB_GLOBAL_JOURNAL, globalCount);
-  }
-  journalCount = 0;
-  globalCount = 0;
-  largePages = 0;
-  keysEntered = 0;
-  flushWalkCache();
-}
-
-function clearJournaled(journal: usize, count: i32): void {
-  const end = cpu + journal + (<usize>count << 2);
-  for (let at = cpu + journal; at < end; at += 4) store<i64>(<usize>load<u32>(at), EMPTY);
-}
-
-/** Forgets all but global pages: what a new CR3 does (SDM vol. 3A, 5.10.4.1). */
-export function flushTlbNonGlobal(): void {
-  if (journalCount > TLB_JOURNAL_ENTRIES) {
-    const end = cpu + TLB + TLB_SET_SIZE * TLB_SETS;
-    for (let entry = cpu + TLB; entry < end; entry += TLB_ENTRY_SIZE) clearNonGlobal(entry);
-  } else {
-    const end = cpu + TLB_JOURNAL + (<usize>journalCount << 2);
-    // A global page may have taken the place of what was journaled.
-    for (let at = cpu + TLB_JOURNAL; at < end; at += 4) clearNonGlobal(<usize>load<u32>(at));
-  }
-  journalCount = 0;
-  flushWalkCache();
-}
-
-// @ts-ignore: decorator
-@inline
-function clearNonGlobal(entry: usize): void {
-  if (!(load<i32>(entry, 12) & GLOBAL)) store<i64>(entry, EMPTY);
-}
-
-/** Forgets the translations of pages with the given protection keys, one bit each: their rights are others now. */
-export function flushTlbKeys(keys: i32): void {
-  if (!(keys & keysEntered)) return;
-  if (journalCount > TLB_JOURNAL_ENTRIES || globalCount > TLB_JOURNAL_ENTRIES) return flushTlb();
-  clearKeys(TLB_JOURNAL, journalCount, keys);
-  clearKeys(TLB_GLOBAL_JOURNAL, globalCount, keys);
-  keysEntered &= ~keys;
-}
-
-function clearKeys(journal: usize, count: i32, keys: i32): void {
-  const end = cpu + journal + (<usize>count << 2);
-  for (let at = cpu + journal; at < end; at += 4) {
-    const entry = <usize>load<u32>(at);
-    const key = load<i32>(entry, 12) >> KEY_SHIFT;
-    if (key != 0 && (keys >> (key - 1)) & 1) store<i64>(entry, EMPTY);
-  }
-}
-
-/** Forgets the translation of one page (INVLPG), all of it when it is a large one. */
-export function flushTlbPage(linear: i64): void {
-  const page = linear & ~0xfff;
-  for (let set = 0; set < TLB_SETS; set++) {
-    const entry = cpu + TLB + <usize>(set * TLB_SET_SIZE) + slotOffset(linear);
-    clearIf(entry + TLB_READ, page);
-    clearIf(entry + TLB_WRITE, page);
-    clearIf(entry + TLB_EXECUTE, page);
-  }
-  flushWalkCache();
-  if ((largePages >> ((linear >> 30) & 63)) & 1) flushLarge(linear);
-}
-
-// @ts-ignore: decorator
-@inline
-function clearIf(entry: usize, tag: i64): void {
-  if (load<i64>(entry) == tag) store<i64>(entry, EMPTY);
-}
-
-function flushLarge(linear: i64): void {
-  const end = cpu + TLB + TLB_SET_SIZE * TLB_SETS;
-  for (let entry = cpu + TLB; entry < end; entry += TLB_ENTRY_SIZE) {
-    const tag = load<i64>(entry);
-    if (tag == EMPTY) continue;
-    const shift = <i32>load<u8>(entry, 12);
-    if (shift > 12 && ((tag ^ linear) >> shift) == 0) store<i64>(entry, EMPTY);
-  }
-}
-
-/** Takes pages with enabled data breakpoints out of the tables; to be called when DR0 to DR3 or DR7 have changed. */
-export function forgetWatched(): void {
-  if (!(get32(DR7) & DR7_ENABLED)) return;
-  for (let i = 0; i < 4; i++) {
-    const page = get64(DR0 + (i << 3)) & ~0xfff;
-    if (!watchedPage(page)) continue;
-    for (let set = 0; set < TLB_SETS; set++) {
-      const entry = cpu + TLB + <usize>(set * TLB_SET_SIZE) + slotOffset(page);
-      clearIf(entry + TLB_READ, page);
-      clearIf(entry + TLB_WRITE, page);
-    }
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-export function slotOffset(linear: i64): usize {
-  return <usize>(linear >> 8) & ((TLB_ENTRIES - 1) << 4);
-}
-
-function enter(entry: usize, linear: i64, host: usize): void {
-  const page = linear & ~0xfff;
-  store<i64>(entry, page);
-  store<u32>(entry, <u32>host - <u32>linear, 8);
-  store<i32>(entry, pageShift | (pageGlobal ? GLOBAL : 0) | (pageKey << KEY_SHIFT), 12);
-  if (pageKey != 0) keysEntered |= 1 << (pageKey - 1);
-  if (pageShift > 12) largePages |= <i64>1 << ((linear >> 30) & 63);
-  if (pageGlobal) globalCount = journal(TLB_GLOBAL_JOURNAL, globalCount, entry);
-  else journalCount = journal(TLB_JOURNAL, journalCount, entry);
-}
-
-// @ts-ignore: decorator
-@inline
-function journal(at: usize, count: i32, entry: usize): i32 {
-  if (count < TLB_JOURNAL_ENTRIES) store<u32>(cpu + at + (<usize>count << 2), <u32>entry);
-  return count <= TLB_JOURNAL_ENTRIES ? count + 1 : count;
 }
 
 /** Host address of a supervisor's TLB set: what implicit accesses use. */

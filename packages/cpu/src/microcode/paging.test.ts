@@ -337,12 +337,12 @@ describe('TLB and bounce buffer', () => {
     const bench = new MicrocodeBench();
     bench.enter('long');
     bench.set(L.CR4, 0xa0n);
-    for (let i = 0n; i < 1030n; i++) {
-      bench.map(0x4000_0000n + i * 0x1000n, BigInt(bench.root), i === 1029n ? PTE_P | PTE_G : PTE_P);
+    for (let i = 0n; i < 2060n; i++) {
+      bench.map(0x4000_0000n + i * 0x1000n, BigInt(bench.root), i === 2059n ? PTE_P | PTE_G : PTE_P);
       bench.call('readMiss', 0x4000_0000n + i * 0x1000n, 1);
     }
     bench.call('flushTlbNonGlobal');
     const present = Array.from({ length: L.TLB_ENTRIES }, (_, i) => bench.get(L.TLB + L.TLB_READ + i * L.TLB_ENTRY_SIZE)).filter((tag) => tag !== 0xffff_ffff_ffff_ffffn);
-    expect(present).toEqual([0x4040_5000n]);
+    expect(present).toEqual([0x4080_b000n]);
   });
 });

@@ -171,7 +171,7 @@ describe('the TLB', () => {
 
   it('also when more was entered than it remembers', () => {
     const bench = user();
-    for (let i = 0n; i < 1100n; i++) {
+    for (let i = 0n; i < 2100n; i++) {
       bench.map(0x60_0000_0000n + (i << 12n), BigInt(bench.area), PTE_P | PTE_U);
       bench.call('readMiss', 0x60_0000_0000n + (i << 12n), 1);
     }

@@ -232,19 +232,19 @@ export const CPUID_COUNT = 0x1ffc; // i32
 // ---- TLB: sets (0 supervisor, 1 supervisor with AC under SMAP, 2 user, 3 user with alignment checks: no data in it, so that
 // ---- each access comes to the slow path) of three tables (read, write, execute)
 export const TLB = 0x2000;
-export const TLB_ENTRIES = 1024;
+export const TLB_ENTRIES = 4096;
 /** Entry: i64 linear page address (-1: empty), i32 host address minus linear address (low 32 bits), i32 what the microcode knows of the page. */
 export const TLB_ENTRY_SIZE = 16;
-export const TLB_TABLE_SIZE = 0x4000;
+export const TLB_TABLE_SIZE = 0x10000;
 export const TLB_READ = 0x0000;
-export const TLB_WRITE = 0x4000;
-export const TLB_EXECUTE = 0x8000;
-export const TLB_SET_SIZE = 0xc000;
+export const TLB_WRITE = 0x10000;
+export const TLB_EXECUTE = 0x20000;
+export const TLB_SET_SIZE = 0x30000;
 export const TLB_SETS = 4;
 
 // ---- translated traces
 /** Hash from host address of code and CODE_MODE + SINGLE_STEP to trace. */
-export const TRACE_HASH = 0x32000;
+export const TRACE_HASH = 0xc2000;
 /**
  * The entry's index: host address times this, its upper bits (Fibonacci hashing), xored with the mode. So two modes of one
  * address have two entries, and the address alone tells what an entry is about.
@@ -267,18 +267,18 @@ export const HOST_PAGES = 0x3f4;
 
 // ---- caches of the microcode beside the TLB (see microcode/tlb.ts and microcode/ept.ts)
 /** i32 each: host addresses of the TLB entries filled since the last flush, and of those filled for global pages. */
-export const TLB_JOURNAL = 0x132000;
-export const TLB_GLOBAL_JOURNAL = 0x133000;
-export const TLB_JOURNAL_ENTRIES = 1024;
+export const TLB_JOURNAL = 0x1c2000;
+export const TLB_GLOBAL_JOURNAL = 0x1c4000;
+export const TLB_JOURNAL_ENTRIES = 2048;
 /** Entries of 16 bytes: i64 guest-physical page with rights in the low bits (-1: empty), i64 host-physical page. */
-export const EPT_CACHE = 0x134000;
+export const EPT_CACHE = 0x1c6000;
 export const EPT_CACHE_ENTRIES = 512;
 /** Entries of 16 bytes: i64 linear address of 2 MiB with the rights of the upper levels in the low bits (-1: empty), i64 host address of the page table. */
-export const WALK_CACHE = 0x136000;
+export const WALK_CACHE = 0x1c8000;
 export const WALK_CACHE_ENTRIES = 64;
 
 /** Bytes of the area, without trace arena and page table of traces. */
-export const AREA_SIZE = 0x137000;
+export const AREA_SIZE = 0x1c9000;
 
 /** MAXPHYADDR: width of physical addresses, as CPUID leaf 0x80000008 reports it. */
 export const PHYSICAL_BITS = 39;
