@@ -1,6 +1,6 @@
 /** What the model did beside what the processor did. */
 import { codeView, decode, type Form, Instruction } from '@vm/cpu/decode';
-import { local } from './address-space.ts';
+import { local, USER_CS } from './address-space.ts';
 import { allowance } from './differences.ts';
 import type { CaseResult, Difference, TestCase } from './records.ts';
 import * as S from './state.ts';
@@ -55,9 +55,11 @@ function differences(form: Form, ins: Instruction, valid: boolean, test: TestCas
   check('fault', faultText(ours), faultText(theirs));
   const [a, b] = [ours.state, theirs.state];
   const narrowStack = test.mode === 16 && test.state.selector(S.SS) === local('data16');
+  // Where 64-bit mode was left, the upper halves of registers are undefined (SDM vol. 1, 3.4.1.1); on the way to the handler RSP's goes.
+  const leftLong = test.mode === 64 && a.selector(S.CS) !== USER_CS;
   for (let r = 0; r < 16; r++) {
     // The rest of ESP is the kernel's (espfix).
-    const mask = r === S.RSP && narrowStack ? 0xffffn : -1n;
+    const mask = r === S.RSP && narrowStack ? 0xffffn : r === S.RSP && leftLong ? 0xffff_ffffn : -1n;
     check(S.GPR_NAMES[r]!, hex(a.gpr(r) & mask), hex(b.gpr(r) & mask));
   }
   check('rip', hex(a.get(S.RIP)), hex(b.get(S.RIP)));

@@ -98,8 +98,28 @@ export const ALLOWANCES: readonly Allowance[] = [
   },
   {
     name: 'far-pointer-64',
-    reason: 'AMD takes LSS, LFS and LGS with REX.W as those with a 32-bit offset (APM vol. 3, LFS)',
-    explains: (c) => /^l[sfg]s$/.test(c.form.mnemonic) && c.form.operandSize === 8,
+    reason: 'AMD takes LSS, LFS, LGS and far JMP and CALL with REX.W as those with a 32-bit offset (APM vol. 3, LFS, JMP far)',
+    explains: (c) => (/^l[sfg]s$/.test(c.form.mnemonic) || c.form.operands[0]?.far === true) && c.form.operandSize === 8,
+  },
+  {
+    name: 'retf-inner',
+    reason: 'RETF and IRET to an inner level: AMD reads the outer stack pointer before it checks the level (SDM vol. 2B, RET: #GP comes first)',
+    explains: (c) => /^(retf|iret)/.test(c.form.mnemonic) && c.ours.vector === 13 && [12, 14, 17].includes(c.theirs.vector),
+  },
+  {
+    name: 'iret-canonical',
+    reason: 'AMD checks that RIP is canonical behind the segments; to Intel it comes first (SDM vol. 2A, IRET, IA-32e-MODE-RETURN)',
+    explains: (c) => c.form.mnemonic.startsWith('iret') && c.test.mode === 64 && c.ours.vector === 13 && c.ours.error === 0 && [11, 12, 13].includes(c.theirs.vector),
+  },
+  {
+    name: 'far-call-stack',
+    reason: 'a far CALL between 64-bit and other code: whether its pushes have the old or the new width of addresses is open; AMD takes the new one',
+    explains: (c) => c.form.mnemonic === 'call' && c.form.operands[0]!.far && [12, 14].includes(c.ours.vector) && [-1, 12, 14].includes(c.theirs.vector),
+  },
+  {
+    name: 'far-call-pushed',
+    reason: 'AMD checks the offset that a far CALL goes to behind its pushes (SDM vol. 2A, CALL: before them)',
+    explains: (c) => c.form.mnemonic === 'call' && c.ours.vector === 13 && c.theirs.vector === 13 && c.ours.error === 0 && c.theirs.error === 0 && only(c, 'memory'),
   },
   {
     name: 'fault-address',

@@ -6,7 +6,7 @@ import { NMI_UNBLOCKED } from "../src/state/vmx-layout";
 import { watchesInstructions } from "./breakpoint";
 import { get32, get64, segBase, segLimit, set32, set64 } from "./cpu";
 import { checkOffset, enterCode } from "./code-segment";
-import { setAccessed } from "./descriptor";
+import { isNull, setAccessed } from "./descriptor";
 import { gp0 } from "./event";
 import { readReturnCode, returnWithStack } from "./far-return";
 import {
@@ -14,7 +14,7 @@ import {
   FLAGS_ALL, FLAGS_ARITHMETIC, FLAG_BIT_DF, getRflags, iopl, setRflags, testFlag,
 } from "./flags";
 import { fault, readSystem } from "./mmu";
-import { CR4_VME, currentPrivilege, in64BitMode, inLongMode, inRealOrV86, inV86, updateMode, virtualInterruptWaits } from "./mode";
+import { CR4_VME, currentPrivilege, in64BitMode, inLongMode, inRealOrV86, inV86, isCanonical, updateMode, virtualInterruptWaits } from "./mode";
 import { operandSize } from "./operand";
 import { loadRealSegment } from "./segment";
 import { interruptWaits } from "./shadow";
@@ -32,6 +32,8 @@ const FLAGS_USER = FLAGS_ARITHMETIC | FLAG_BIT_TF | FLAG_BIT_DF | FLAG_BIT_NT;
 let frameRip: i64 = 0;
 let frameCs: i32 = 0;
 let frameFlags: i64 = 0;
+let framePointer: i64 = 0;
+let frameSs: i32 = 0;
 
 /** IRET, IRETD, IRETQ */
 export function op_iret(rec: usize): i32 {
@@ -70,6 +72,21 @@ function popFrame(size: i32): bool {
   // RF matters to instruction breakpoints alone; without any it would only linger.
   if (!watchesInstructions()) frameFlags &= ~<i64>FLAG_BIT_RF;
   return !stackFault;
+}
+
+/** The rest of the frame of an outer level, or in 64-bit mode of any. */
+function popStackPointer(size: i32): bool {
+  framePointer = pop(size);
+  if (stackFault) return false;
+  frameSs = <i32>pop(size) & 0xffff;
+  return !stackFault;
+}
+
+/** What long mode refuses before it looks at descriptors (SDM vol. 2A, IRET, IA-32e-MODE-RETURN). */
+function badLongFrame(withStack: bool): bool {
+  const rpl = frameCs & 3;
+  const nullStack = withStack && isNull(frameSs);
+  return !isCanonical(frameRip) || (nullStack && (rpl == 3 || rpl < currentPrivilege() || (frameSs & 3) != rpl));
 }
 
 function returnReal(size: i32): i32 {
@@ -144,17 +161,19 @@ function returnToV86(): i32 {
 
 function returnProtected(size: i32): i32 {
   const cpl = currentPrivilege();
+  const always = in64BitMode();
+  if (always && !popStackPointer(size)) return ST_FAULT;
+  if (inLongMode() && badLongFrame(always)) return gp0();
   let mask = FLAGS_USER;
   if (size != 2) mask |= FLAG_BIT_RF | FLAG_BIT_AC | FLAG_BIT_ID;
   if (cpl <= iopl()) mask |= FLAG_BIT_IF;
   if (cpl == 0) mask |= FLAG_BIT_IOPL | (size == 2 ? 0 : FLAG_BIT_VIF | FLAG_BIT_VIP);
   if (readReturnCode(frameCs) != ST_NEXT) return ST_FAULT;
-  if ((frameCs & 3) > cpl || in64BitMode()) {
-    const pointer = pop(size);
-    if (stackFault) return ST_FAULT;
-    const stack = <i32>pop(size) & 0xffff;
-    if (stackFault) return ST_FAULT;
-    if (returnWithStack(frameCs, frameRip, stack, pointer) != ST_NEXT) return ST_FAULT;
+  if ((frameCs & 3) > cpl || always) {
+    if (!always && !popStackPointer(size)) return ST_FAULT;
+    // At the same level the offset comes before the stack (SDM vol. 2A, RETURN-TO-SAME-PRIVILEGE-LEVEL).
+    if ((frameCs & 3) == cpl && !checkOffset(frameRip, 0)) return ST_FAULT;
+    if (returnWithStack(frameCs, frameRip, frameSs, framePointer) != ST_NEXT) return ST_FAULT;
   } else {
     if (!checkOffset(frameRip, 0) || !setAccessed()) return ST_FAULT;
     commitStack();

@@ -6,6 +6,7 @@ import { Random, seedOf } from '../random.ts';
 import { CASE_BASES, CASE_STEP, type Patch, type TestCase } from '../records.ts';
 import * as S from '../state.ts';
 import { encode, type Encoded, isBranch, type Mode } from './encode.ts';
+import { aimFar, isFar } from './far.ts';
 import { codeOffset, setImplicit } from './implicit.ts';
 import { initialState } from './initial-state.ts';
 import { formName } from './scope.ts';
@@ -40,14 +41,17 @@ function place(form: Form, mode: Mode, encoded: Encoded, random: Random): TestCa
   state.set(S.RIP, BigInt(codeAddress - (mode === 16 ? CODE : 0)));
   const patches: Patch[] = stackPatches(form, mode, state, random);
   const memory = ins.operands.find((o, i) => i < ins.operandCount && o.kind === OP_MEM);
+  let target = 0;
   if (memory) {
-    const target = dataAddress(memory.size, random);
+    target = dataAddress(memory.size, random);
     if (!reach(target, mode, encoded, code, state, codeAddress, random)) return null;
     const patch = dataPatch(form, target, random);
     if (patch) patches.push(patch);
   } else patches.push(dataPatch(form, DATA_RW + 0x800 + random.below(0x700), random)!);
-  if (isBranch(form)) aimBranch(form, mode, encoded, code, state, random);
-  const stepped = isBranch(form) || atEnd;
+  const far = isFar(form);
+  if (far) patches.push(...aimFar(form, mode, encoded, code, state, target, random));
+  else if (isBranch(form)) aimBranch(form, mode, encoded, code, state, random);
+  const stepped = far || isBranch(form) || atEnd;
   const final = !stepped && random.oneIn(24) ? spoil(code, form, mode, random) : code;
   // What lies behind the last page cannot be there.
   const there = final.slice(0, CODE_END - codeAddress);

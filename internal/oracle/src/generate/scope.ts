@@ -10,7 +10,7 @@ interface Exclusion {
 export const EXCLUSIONS: readonly Exclusion[] = [
   { mnemonics: /^(syscall|sysenter|int)$/, reason: 'would call Linux; microcode tests of events and guests' },
   { mnemonics: /^(int1|int3|into)$/, reason: 'traps that the harness itself stops by; microcode tests of events' },
-  { mnemonics: /^(iret|iretd|iretq|retf|sysret|sysretq|sysexit|sysexitq)$/, reason: 'leave the harness; tests of far transfers' },
+  { mnemonics: /^(sysret|sysretq|sysexit|sysexitq)$/, reason: 'only privilege 0 may; tests of system calls' },
   { mnemonics: /^(sgdt|sidt|sldt|smsw|str)$/, reason: 'UMIP: Linux emulates some of them after #GP; tests of system instructions' },
   { mnemonics: /^(cpuid|rdtsc|rdtscp|rdpid|rdrand|rdseed|xgetbv|rdpmc)$/, reason: 'results differ from machine to machine; tests of the processor, xsave.ts' },
   { mnemonics: /^(xsave.*|xrstor.*)$/, reason: 'areas of many formats: xsave.ts compares them with the processor, tests of XSAVE have the privileged ones' },
@@ -24,10 +24,7 @@ export const EXCLUSIONS: readonly Exclusion[] = [
 /** The reason why a form is left out, or null. */
 export function excluded(form: Form): string | null {
   const rule = EXCLUSIONS.find(({ mnemonics }) => mnemonics.test(form.mnemonic));
-  if (rule) return rule.reason;
-  if (form.operands.some(({ kind }) => kind === 'far')) return 'far transfer; tests of far transfers';
-  if (/^(jmp|call)$/.test(form.mnemonic) && form.operands[0]?.far) return 'far transfer; tests of far transfers';
-  return null;
+  return rule ? rule.reason : null;
 }
 
 /** Instructions that only privilege 0 may execute, or that VMX and IOPL decide about: one case in many is enough. */
