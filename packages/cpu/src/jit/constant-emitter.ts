@@ -6,6 +6,7 @@
 import { type Instruction, OP_REG, type Operand, RC_GPR, RC_GPR_HIGH, RC_MMX, RC_VEC } from '../decode/instruction.ts';
 import { wantsSumOnly } from '../interpreter/mnemonic-traits.ts';
 import type { FormShape, Modified } from '../semantics/emitter.ts';
+import { isVex } from '../semantics/vector/operand.ts';
 import { MemoryStack, type X87Stack } from '../semantics/x87/stack.ts';
 import {
   AVX_BLOCKED, FPR, GPR, SEG, SEG_BASE, SEG_SIZE, SSE_BLOCKED, TLB_ENTRIES, TLB_READ, TLB_WRITE, X87_BLOCKED, XMM, XMM_SIZE,
@@ -15,6 +16,7 @@ import * as op from '../wasm/opcodes.ts';
 import { FlagEmitter } from './flag-emitter.ts';
 import { SamePages } from './same-page.ts';
 import { type Sum, Symbols } from './symbols.ts';
+import { VectorLocals } from './vector-locals.ts';
 import { X87Locals } from './x87-locals.ts';
 
 const FS = 4;
@@ -59,6 +61,7 @@ export class ConstantEmitter extends FlagEmitter {
   readonly blocked: Set<BlockedWord> = new Set();
   /** Segments through which legacy code addresses memory; taken for flat, FS and GS but for their base. */
   readonly segments: Set<number> = new Set();
+  readonly #vectors: VectorLocals;
   /** The x87 stack in locals, in regions that want it so. */
   readonly x87Locals: X87Locals | null;
   readonly x87: X87Stack;
@@ -85,6 +88,7 @@ export class ConstantEmitter extends FlagEmitter {
     this.#tlbSet = tlbSet;
     this.#context = context;
     this.#cpu = this.i32(area);
+    this.#vectors = new VectorLocals(this, this.#cpu);
     this.#gprs = Array.from({ length: GPRS }, () => this.permanentLocal(op.I64));
     this.pageRip = this.permanentLocal(op.I64);
     this.x87Locals = x87InLocals ? new X87Locals(this) : null;
@@ -107,6 +111,7 @@ export class ConstantEmitter extends FlagEmitter {
     for (let register = 0; register < GPRS; register++) {
       if ((this.#homes >> register) & 1) this.set(this.gpr(register, true), this.loadI64(this.cpu, GPR + register * 8));
     }
+    this.#vectors.finishInstruction();
   }
 
   /** The local of a general register. */
@@ -116,13 +121,15 @@ export class ConstantEmitter extends FlagEmitter {
     return this.#gprs[register]!;
   }
 
-  /** Loads or stores the registers of a set from or to the area. */
+  /** Loads or stores the general registers of a set, and all vector registers that matter, from or to the area. */
   loadRegisters(set: number): void {
     for (let r = 0; r < GPRS; r++) if ((set >> r) & 1) this.set(this.#gprs[r]!, this.loadI64(this.cpu, GPR + r * 8));
+    this.#vectors.loadAll();
   }
 
   storeRegisters(set: number): void {
     for (let r = 0; r < GPRS; r++) if ((set >> r) & 1) this.storeI64(this.cpu, GPR + r * 8, this.#gprs[r]!);
+    this.#vectors.storeAll();
   }
 
   rip(offset: number): Value {
@@ -154,10 +161,20 @@ export class ConstantEmitter extends FlagEmitter {
     const { regClass, reg } = this.#operand(n);
     switch (regClass) {
       case RC_GPR: case RC_GPR_HIGH: return this.#home(reg, regClass === RC_GPR_HIGH ? 1 : 0);
-      case RC_VEC: return this.i32(this.#area + XMM + reg * XMM_SIZE);
+      case RC_VEC:
+        this.#vectors.home(reg, isVex(this));
+        return this.i32(this.#area + XMM + reg * XMM_SIZE);
       case RC_MMX: return this.i32(this.#area + FPR + reg * 16);
       default: throw new Error(`${this.form.mnemonic}: no pointer to a register of class ${regClass}`);
     }
+  }
+
+  override vectorLocal(register: number, part: number, write: boolean): Value | null {
+    return this.#vectors.of(register, part, write);
+  }
+
+  override vectorNumber(n: number): number {
+    return this.#operand(n).reg;
   }
 
   /** Semantics that want a general register in memory get it in the area, and may change it there. */

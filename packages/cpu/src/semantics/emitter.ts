@@ -92,6 +92,18 @@ export abstract class Emitter extends FunctionBuilder {
   /** Calls a microcode function that takes values and returns a value or nothing. */
   abstract micro(name: string, result: op.ValueType | null, ...values: readonly Value[]): Value;
 
+  // ---- vector registers
+
+  /** Number of an operand that is a vector register, or -1 where that is not known when code is staged. */
+  vectorNumber(_operand: number): number {
+    return -1;
+  }
+
+  /** The local that has sixteen bytes of a vector register, part 0 or 1; null: the area has them. */
+  vectorLocal(_register: number, _part: number, _write: boolean): Value | null {
+    return null;
+  }
+
   // ---- operands
 
   operand(n: number): OperandShape {

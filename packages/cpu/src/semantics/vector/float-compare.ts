@@ -3,11 +3,9 @@ import { FLOAT_COMPARE, FLOAT_ORDER } from '../../state/float-operation.ts';
 import type { Value } from '../../wasm/function-builder.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import { all, allSet, certainNumberOr, certainOr, isNotDenormal, packed, plainLanes } from './float-exact.ts';
-import {
-  copyFirstSource, firstSource, isVex, readVector, requireXmm, secondSource, source, writeVector,
-} from './operand.ts';
+import { firstSource, isVex, readVector, requireXmm, secondSource, writeVector, readFloat, writeFloat } from './operand.ts';
 import { elements, ofWidth } from './packed-float.ts';
-import { compareFloat, loadFloat, type Width } from './scalar.ts';
+import { compareFloat, type Width, fromBits } from './scalar.ts';
 import { simd } from './simd.ts';
 
 /** Of predicates 0 to 15, bit by bit: those that hold when x is greater, less, equal (SDM vol. 2A, table 3-1). */
@@ -50,8 +48,8 @@ function comparePacked(width: Width): Semantics {
 function compareScalar(width: Width): Semantics {
   return (b) => {
     requireXmm(b);
-    const y = loadFloat(b, width, source(b, secondSource(b), width));
-    const x = loadFloat(b, width, b.registerPointer(firstSource(b)));
+    const y = readFloat(b, secondSource(b), width);
+    const x = readFloat(b, firstSource(b), width);
     const control = predicate(b);
     const relations = [['gt', HOLDS_GREATER], ['lt', HOLDS_LESS], ['eq', HOLDS_EQUAL]] as const;
     const found = relations.map(([name]) => compareFloat(b, width, name, x, y));
@@ -60,7 +58,7 @@ function compareScalar(width: Width): Semantics {
     const certain = all(b, [found.reduce((one, other) => b.or(one, other)), isNotDenormal(b, width, x), isNotDenormal(b, width, y)]);
     const native = width === 8 ? b.extendS(mask) : mask;
     const result = certainNumberOr(b, native, certain, { operation: ofWidth(FLOAT_COMPARE, width), count: 1, control, x: [x], y: [y] });
-    b.storeSized(copyFirstSource(b), 0, width, result);
+    writeFloat(b, width, fromBits(b, width, result));
   };
 }
 
@@ -68,8 +66,8 @@ function compareScalar(width: Width): Semantics {
 function compareToFlags(width: Width, signals: boolean): Semantics {
   return (b) => {
     requireXmm(b);
-    const y = loadFloat(b, width, source(b, 1, width));
-    const x = loadFloat(b, width, b.registerPointer(0));
+    const y = readFloat(b, 1, width);
+    const x = readFloat(b, 0, width);
     const [greater, less, equal] = (['gt', 'lt', 'eq'] as const).map((name) => compareFloat(b, width, name, x, y));
     const certain = all(b, [b.or(b.or(greater!, less!), equal!), isNotDenormal(b, width, x), isNotDenormal(b, width, y)]);
     // FLOAT_ORDER: 0 greater, 1 less, 2 equal, 3 unordered: bit 0 is CF, bit 1 ZF, both PF.

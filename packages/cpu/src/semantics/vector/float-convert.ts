@@ -8,11 +8,10 @@ import {
   all, allSet, certainNumberOr, certainOr, inexactAllowed, isNotDenormal, isOrdinary, ordinaryLanes, packed, plainLanes, type FloatCall,
 } from './float-exact.ts';
 import {
-  copyFirstSource, enterMmx, joinLow, loadParts, readGeneral, readVector, requireMmx, requireXmm, secondSource, source, usesMmx, writeVector,
-  type Vector,
+  enterMmx, joinLow, loadParts, readGeneral, readVector, requireMmx, requireXmm, secondSource, source, usesMmx, writeVector, type Vector, readLowVector, readFloat, writeFloat,
 } from './operand.ts';
 import { elements, ofWidth } from './packed-float.ts';
-import { compareFloat, convert, float, floatConstant, loadFloat, storeFloat, type Width } from './scalar.ts';
+import { compareFloat, convert, float, floatConstant, type Width } from './scalar.ts';
 import { lanes, loadZero, shuffleLanes, simd } from './simd.ts';
 
 // ---- integers to floating point
@@ -29,7 +28,7 @@ function fromInteger(width: Width): Semantics {
     const operation = ofWidth(size === 8 ? FLOAT_FROM_I64 : FLOAT_FROM_I32, width);
     const result = width === 8 && size === 4 ? native
       : certainNumberOr(b, native, inexactAllowed(b, true), { operation, count: 1, y: [value] });
-    storeFloat(b, width, copyFirstSource(b), result);
+    writeFloat(b, width, result);
   };
 }
 
@@ -67,8 +66,8 @@ const doublewordsToSingles: Semantics = (b) => {
 /** The quadwords of half a vector, each in the low half of a part of its own. */
 function spreadHalf(b: Emitter): Vector {
   const size = b.size(0);
-  if (size === 16) return [loadZero(b, source(b, 1, 8), 8)];
-  const both = b.loadV128(source(b, 1, 16), 0);
+  if (size === 16) return [readLowVector(b, 1)];
+  const [both] = readVector(b, 1, 16) as [Value];
   return [both, shuffleLanes(b, 8, both, both, [1, 1])];
 }
 
@@ -83,7 +82,7 @@ const doublewordsToDoubles: Semantics = (b) => {
 function toInteger(width: Width, truncate: boolean): Semantics {
   return (b) => {
     requireXmm(b);
-    const y = loadFloat(b, width, source(b, 1, width));
+    const y = readFloat(b, 1, width);
     const size = b.size(0);
     const rounded = float(b, width, truncate ? 'trunc' : 'nearest', y);
     const limit = 2 ** (size * 8 - 1);
@@ -174,19 +173,19 @@ function ordinaryOrAbove(b: Emitter, x: Value, parts: number): Value {
 
 const singleToDouble: Semantics = (b) => {
   requireXmm(b);
-  const y = loadFloat(b, 4, source(b, secondSource(b), 4));
+  const y = readFloat(b, secondSource(b), 4);
   const certain = b.and(compareFloat(b, 4, 'eq', y, y), isNotDenormal(b, 4, y));
   const result = certainNumberOr(b, convert(b, 'promote', y), certain, { operation: FLOAT_RESIZE, count: 1, y: [y] });
-  storeFloat(b, 8, copyFirstSource(b), result);
+  writeFloat(b, 8, result);
 };
 
 const doubleToSingle: Semantics = (b) => {
   requireXmm(b);
-  const y = loadFloat(b, 8, source(b, secondSource(b), 8));
+  const y = readFloat(b, secondSource(b), 8);
   const native = convert(b, 'demote', y);
   const certain = all(b, [inexactAllowed(b, true), isOrdinary(b, 8, y), isOrdinary(b, 4, native)]);
   const result = certainNumberOr(b, native, certain, { operation: ofWidth(FLOAT_RESIZE, 8), count: 1, y: [y] });
-  storeFloat(b, 4, copyFirstSource(b), result);
+  writeFloat(b, 4, result);
 };
 
 export const floatConvertSemantics: Readonly<Record<string, Semantics>> = {

@@ -5,9 +5,9 @@ import type { Value } from '../../wasm/function-builder.ts';
 import * as op from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import { allSet, certainNumberOr, certainOr, inexactAllowed, packed } from './float-exact.ts';
-import { copyFirstSource, imm8, readVector, requireXmm, secondSource, source, writeVector } from './operand.ts';
+import { imm8, readVector, requireXmm, secondSource, writeVector, readFloat, writeFloat } from './operand.ts';
 import { elements, ofWidth } from './packed-float.ts';
-import { compareFloat, float, loadFloat, storeFloat, type FloatOp, type Width } from './scalar.ts';
+import { compareFloat, float, type FloatOp, type Width } from './scalar.ts';
 import { simd } from './simd.ts';
 
 const MODES = ['nearest', 'floor', 'ceil', 'trunc'] as const satisfies readonly FloatOp[];
@@ -42,11 +42,11 @@ function roundAll(width: Width): Semantics {
 function roundOne(width: Width): Semantics {
   return (b) => {
     requireXmm(b);
-    const y = loadFloat(b, width, source(b, secondSource(b), width));
+    const y = readFloat(b, secondSource(b), width);
     const result = byMode(b, roundingMode(b), width === 8 ? op.F64 : op.F32, (name) => float(b, width, name, y));
     const certain = b.and(compareFloat(b, width, 'eq', y, y), inexactAllowed(b, false, true));
     const rounded = certainNumberOr(b, result, certain, { operation: ofWidth(FLOAT_ROUND, width), count: 1, control: imm8(b), y: [y] });
-    storeFloat(b, width, copyFirstSource(b), rounded);
+    writeFloat(b, width, rounded);
   };
 }
 

@@ -4,10 +4,11 @@
  * frames of MMX, of SSE (destination and first source are one operand) and of VEX (three operands, of 16 or 32 bytes).
  */
 import { CR0, FSW, FTAG, FTOP, X87_BLOCKED } from '../../state/layout.ts';
-import { RC_GPR, RC_MMX } from '../../decode/instruction.ts';
+import { RC_GPR, RC_MMX, RC_VEC } from '../../decode/instruction.ts';
 import type { Value } from '../../wasm/function-builder.ts';
+import * as op from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
-import { loadZero, shuffleLanes, storeLow, zero } from './simd.ts';
+import { floatLane, lane, loadZero, shuffleLanes, storeLow, withFloatLane, withLane, zero } from './simd.ts';
 
 /** An operand's sixteen-byte parts, the low one first. */
 export type Vector = readonly Value[];
@@ -91,7 +92,7 @@ export function isGeneral(b: Emitter, n: number): boolean {
 
 /** The low `size` bytes of a general register or of memory (operand n). */
 export function readGeneral(b: Emitter, n: number, size: 1 | 2 | 4 | 8): Value {
-  if (!isGeneral(b, n)) return b.loadSized(source(b, n, size), 0, size);
+  if (!isGeneral(b, n)) return size === 4 || size === 8 ? readLow(b, n, size) : b.loadSized(source(b, n, size), 0, size);
   const value = b.read(n);
   return size === 8 ? value : b.mask(size, b.wrap(value));
 }
@@ -125,9 +126,80 @@ export function loadParts(b: Emitter, address: Value, size: number): Vector {
   return parts;
 }
 
+function localOf(b: Emitter, n: number, part: number, write: boolean): Value | null {
+  const { kind, regClass } = b.operand(n);
+  if (kind !== 'reg' || regClass !== RC_VEC) return null;
+  const register = b.vectorNumber(n);
+  return register < 0 ? null : b.vectorLocal(register, part, write);
+}
+
+/** Sixteen bytes of vector register operand n. */
+function readPart(b: Emitter, n: number, part: number): Value {
+  const local = localOf(b, n, part, false);
+  return local ? b.copy(local) : b.loadV128(b.registerPointer(n), part * PART);
+}
+
+function writePart(b: Emitter, n: number, part: number, value: Value): void {
+  const local = localOf(b, n, part, true);
+  if (local) b.set(local, value);
+  else b.storeV128(b.registerPointer(n), part * PART, value);
+}
+
+/** A vector register as `size` bytes. */
+export function readRegister(b: Emitter, n: number, size: number): Vector {
+  return Array.from({ length: size / PART }, (_, part) => readPart(b, n, part));
+}
+
+/** The low bytes of operand n, a vector register or memory, as integer. */
+export function readLow(b: Emitter, n: number, size: 4 | 8): Value {
+  const local = localOf(b, n, 0, false);
+  return local ? lane(b, size, local, 0) : b.loadSized(source(b, n, size), 0, size);
+}
+
+/** The low eight bytes of operand n with zeros above, or with what is there. */
+export function readLowVector(b: Emitter, n: number): Value {
+  return localOf(b, n, 0, false) ? readPart(b, n, 0) : loadZero(b, source(b, n, 8), 8);
+}
+
+/** The low number of operand n, a vector register or memory. */
+export function readFloat(b: Emitter, n: number, width: 4 | 8): Value {
+  const local = localOf(b, n, 0, false);
+  return local ? floatLane(b, width, local) : b.load(width === 8 ? op.F64_LOAD : op.F32_LOAD, source(b, n, width), 0);
+}
+
+/** Writes the low number of destination operand 0; what is above stays, or comes with VEX from the first source. */
+export function writeFloat(b: Emitter, width: 4 | 8, value: Value): void {
+  const rest = localOf(b, firstSource(b), 0, false);
+  const local = localOf(b, 0, 0, true);
+  if (!rest || !local) {
+    b.store(width === 8 ? op.F64_STORE : op.F32_STORE, copyFirstSource(b), 0, value);
+    return;
+  }
+  b.set(local, withFloatLane(b, width, rest, value));
+  if (isVex(b)) writePart(b, 0, 1, zero(b));
+}
+
+/** Writes eight bytes, the lower (0) or the upper (1), in the same way. */
+export function writeHalf(b: Emitter, half: 0 | 1, value: Value): void {
+  const rest = localOf(b, firstSource(b), 0, false);
+  const local = localOf(b, 0, 0, true);
+  if (!rest || !local) {
+    b.storeI64(copyFirstSource(b), half * 8, value);
+    return;
+  }
+  b.set(local, withLane(b, 8, rest, half, value));
+  if (isVex(b)) writePart(b, 0, 1, zero(b));
+}
+
+/** Eight bytes of vector register operand n. */
+export function readHalf(b: Emitter, n: number, half: 0 | 1): Value {
+  const local = localOf(b, n, 0, false);
+  return local ? lane(b, 8, local, half) : b.loadI64(b.registerPointer(n), half * 8);
+}
+
 /** Reads operand n: a register of `size` bytes or as many of memory; of an MMX operand 8. */
 export function readVector(b: Emitter, n: number, size: number = vectorSize(b)): Vector {
-  if (!usesMmx(b)) return loadParts(b, source(b, n, size), size);
+  if (!usesMmx(b)) return b.operand(n).kind === 'reg' ? readRegister(b, n, size) : loadParts(b, source(b, n, size), size);
   // PUNPCKL reads four bytes of memory.
   const narrow = b.operand(n).kind === 'mem' && b.size(n) === 4 ? 4 : 8;
   return [loadZero(b, source(b, n, narrow), narrow)];
@@ -135,15 +207,15 @@ export function readVector(b: Emitter, n: number, size: number = vectorSize(b)):
 
 /** Writes register operand n. VEX instructions clear what is above, others leave it. */
 export function writeVector(b: Emitter, n: number, parts: Vector): void {
-  const pointer = b.registerPointer(n);
   const low = parts[0]!;
   if (isMmx(b, n)) {
+    const pointer = b.registerPointer(n);
     storeLow(b, pointer, 0, low);
     b.storeI64(pointer, 8, b.i64(MMX_EXPONENT));
     return;
   }
-  b.storeV128(pointer, 0, low);
-  if (isVex(b)) b.storeV128(pointer, PART, parts[1] ?? zero(b));
+  writePart(b, n, 0, low);
+  if (isVex(b)) writePart(b, n, 1, parts[1] ?? zero(b));
 }
 
 /** Writes eight bytes to MMX register operand n. */

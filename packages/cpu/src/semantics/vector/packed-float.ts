@@ -9,9 +9,9 @@ import {
   all, allSet, certainNumberOr, certainOr, computeFloat, inexactAllowed, isNotDenormal, isOrdinary, ordinaryLanes, packed, plainLanes, resultParts,
 } from './float-exact.ts';
 import {
-  copyFirstSource, firstSource, imm8, readVector, requireXmm, secondSource, source, unary, writeVector, type Vector,
+  firstSource, imm8, readVector, requireXmm, secondSource, unary, writeVector, type Vector, readFloat, writeFloat,
 } from './operand.ts';
-import { bitsOf, compareFloat, float, fromBits, loadFloat, storeFloat, type Width } from './scalar.ts';
+import { bitsOf, compareFloat, float, fromBits, type Width } from './scalar.ts';
 import { lanes, shuffleLanes, simd, simdTest } from './simd.ts';
 
 const ARITHMETIC = { add: FLOAT_ADD, sub: FLOAT_SUB, mul: FLOAT_MUL, div: FLOAT_DIV } as const;
@@ -104,10 +104,10 @@ function dotProduct(width: Width): Semantics {
 function scalarForm(width: Width, f: (b: Emitter, x: Value, y: Value) => Value): Semantics {
   return (b) => {
     requireXmm(b);
-    const y = loadFloat(b, width, source(b, secondSource(b), width));
-    const x = loadFloat(b, width, b.registerPointer(firstSource(b)));
+    const y = readFloat(b, secondSource(b), width);
+    const x = readFloat(b, firstSource(b), width);
     const result = f(b, x, y);
-    storeFloat(b, width, copyFirstSource(b), result);
+    writeFloat(b, width, result);
   };
 }
 

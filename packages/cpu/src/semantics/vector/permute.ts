@@ -3,7 +3,7 @@ import { XMM, XMM_SIZE } from '../../state/layout.ts';
 import type { Value } from '../../wasm/function-builder.ts';
 import * as op from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
-import { imm8, loadParts, readVector, source, storeParts, type Vector, writeVector } from './operand.ts';
+import { imm8, readVector, source, storeParts, type Vector, writeVector, readLow } from './operand.ts';
 import { doublewordFields } from './shuffle.ts';
 import { bytes, lanes, shuffleLanes, simd, type SimdName, zero } from './simd.ts';
 
@@ -18,7 +18,7 @@ function fill(b: Emitter, part: Value): Vector {
 function broadcast(size: 1 | 2 | 4 | 8): Semantics {
   return (b) => {
     b.requireAvx();
-    const value = b.load(LOADS[size], source(b, 1, size), 0);
+    const value = size >= 4 ? readLow(b, 1, size as 4 | 8) : b.load(LOADS[size], source(b, 1, size), 0);
     writeVector(b, 0, fill(b, simd(b, SPLATS[size], value)));
   };
 }
@@ -26,7 +26,7 @@ function broadcast(size: 1 | 2 | 4 | 8): Semantics {
 /** VBROADCASTF128. */
 const broadcastPart: Semantics = (b) => {
   b.requireAvx();
-  writeVector(b, 0, fill(b, b.loadV128(source(b, 1, 16), 0)));
+  writeVector(b, 0, fill(b, readVector(b, 1, 16)[0]!));
 };
 
 /** Doublewords of 32 bytes by eight indices. */
@@ -75,7 +75,7 @@ const permuteHalves: Semantics = (b) => {
 
 const insertHalf: Semantics = (b) => {
   b.requireAvx();
-  const part = b.loadV128(source(b, 2, 16), 0);
+  const [part] = readVector(b, 2, 16) as [Value];
   const [low, high] = readVector(b, 1);
   const upper = b.and(imm8(b), b.i32(1));
   writeVector(b, 0, [b.select(upper, low!, part), b.select(upper, part, high!)]);
@@ -83,7 +83,7 @@ const insertHalf: Semantics = (b) => {
 
 const extractHalf: Semantics = (b) => {
   b.requireAvx();
-  const [low, high] = loadParts(b, b.registerPointer(1), 32);
+  const [low, high] = readVector(b, 1, 32);
   const part = b.select(b.and(imm8(b), b.i32(1)), high!, low!);
   if (b.operand(0).kind === 'reg') writeVector(b, 0, [part]);
   else storeParts(b, b.address(), [part]);
@@ -95,7 +95,11 @@ function zeroRegisters(from: number): Semantics {
     b.requireAvx();
     const none = zero(b);
     const count = b.form.long ? 16 : 8;
-    for (let i = 0; i < count; i++) for (let at = from; at < XMM_SIZE; at += 16) b.storeV128(b.cpu, XMM + i * XMM_SIZE + at, none);
+    for (let i = 0; i < count; i++) for (let at = from; at < XMM_SIZE; at += 16) {
+      const local = b.vectorLocal(i, at / 16, true);
+      if (local) b.set(local, none);
+      else b.storeV128(b.cpu, XMM + i * XMM_SIZE + at, none);
+    }
   };
 }
 

@@ -77,7 +77,7 @@ function blendBySign(size: 1 | 4 | 8): Semantics {
     requireXmm(b);
     const y = readVector(b, secondSource(b));
     const x = readVector(b, firstSource(b));
-    const masks = isVex(b) ? readVector(b, 3) : [b.loadV128(b.cpu, XMM)];
+    const masks = isVex(b) ? readVector(b, 3) : [b.vectorLocal(0, 0, false) ?? b.loadV128(b.cpu, XMM)];
     const none = lanes(b, 8, 0);
     writeVector(b, 0, x.map((part, i) => {
       const mask = masks[i]!;

@@ -87,6 +87,29 @@ export function storeLow(b: Emitter, address: Value, offset: number, value: Valu
   b.code.byte(0);
 }
 
+const EXTRACT_LANE = { 4: 27, 8: 29 } as const;
+const REPLACE_LANE = { 4: 28, 8: 30 } as const;
+const EXTRACT_FLOAT = { 4: 31, 8: 33 } as const;
+const REPLACE_FLOAT = { 4: 32, 8: 34 } as const;
+
+/** Element i as integer. */
+export function lane(b: Emitter, size: 4 | 8, x: Value, i: number): Value {
+  return b.simd(EXTRACT_LANE[size], size === 8 ? op.I64 : op.I32, [x], [i]);
+}
+
+export function withLane(b: Emitter, size: 4 | 8, x: Value, i: number, value: Value): Value {
+  return b.simd(REPLACE_LANE[size], op.V128, [x, value], [i]);
+}
+
+/** The low element as number. */
+export function floatLane(b: Emitter, width: 4 | 8, x: Value): Value {
+  return b.simd(EXTRACT_FLOAT[width], width === 8 ? op.F64 : op.F32, [x], [0]);
+}
+
+export function withFloatLane(b: Emitter, width: 4 | 8, x: Value, value: Value): Value {
+  return b.simd(REPLACE_FLOAT[width], op.V128, [x, value], [0]);
+}
+
 /** Whether a value is a constant when code is staged. */
 export function constantOf(value: Value): number | null {
   return value.local < 0 ? value.lo : null;

@@ -3,17 +3,17 @@ import type { Value } from '../../wasm/function-builder.ts';
 import * as op from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import {
-  copyFirstSource, enterMmx, isMmx, isVex, readGeneral, readVector, require, requireAligned, requireMmx, requireXmm, source, storeParts, usesMmx, vectorSize,
-  writeMmx, writeVector, loadParts,
+  enterMmx, isMmx, readGeneral, readVector, require, requireAligned, requireMmx, requireXmm, source, storeParts, usesMmx, vectorSize, writeMmx, writeVector, loadParts, readLow, readFloat, writeFloat, writeHalf, readHalf,
 } from './operand.ts';
-import { lanes, loadZero, shuffleLanes, simd, type SimdName } from './simd.ts';
+import { loadZero, shuffleLanes, simd, type SimdName, zero, withLane } from './simd.ts';
+import { storeFloat } from './scalar.ts';
 
 /** Whole registers; `aligned`: memory must be, VEX or not. */
 function whole(aligned: boolean): Semantics {
   return (b) => {
     requireXmm(b);
     const size = vectorSize(b);
-    const value = loadParts(b, source(b, 1, size, aligned), size);
+    const value = b.operand(1).kind === 'reg' ? readVector(b, 1, size) : loadParts(b, source(b, 1, size, aligned), size);
     if (b.operand(0).kind === 'reg') {
       writeVector(b, 0, value);
       return;
@@ -24,10 +24,6 @@ function whole(aligned: boolean): Semantics {
   };
 }
 
-function loadBits(b: Emitter, address: Value, size: 4 | 8): Value {
-  return b.load(size === 8 ? op.I64_LOAD : op.I32_LOAD, address, 0);
-}
-
 /** MOVSS, MOVSD: a load clears what is above, a move between registers keeps it. */
 function scalar(size: 4 | 8): Semantics {
   return (b) => {
@@ -36,31 +32,31 @@ function scalar(size: 4 | 8): Semantics {
       writeVector(b, 0, [loadZero(b, source(b, 1, size), size)]);
       return;
     }
-    const value = loadBits(b, b.registerPointer(b.form.operands.length - 1), size);
-    if (b.operand(0).kind === 'reg') b.storeSized(copyFirstSource(b), 0, size, value);
-    else b.storeLinear(b.address(), size, value);
+    const value = readFloat(b, b.form.operands.length - 1, size);
+    if (b.operand(0).kind === 'reg') {
+      writeFloat(b, size, value);
+      return;
+    }
+    const { host, slow } = b.translateWrite(b.address(), size);
+    storeFloat(b, size, host, value);
+    b.commit(slow);
   };
 }
 
-/** MOVLPS, MOVHPS: eight bytes between memory and one half of a register. */
-function half(offset: number): Semantics {
+/** MOVLPS, MOVHPS: eight bytes between memory and the lower or upper half of a register. */
+function half(which: 0 | 1): Semantics {
   return (b) => {
     requireXmm(b);
-    if (b.operand(0).kind === 'mem') {
-      b.storeLinear(b.address(), 8, b.loadI64(b.registerPointer(1), offset));
-      return;
-    }
-    const value = loadBits(b, source(b, b.form.operands.length - 1, 8), 8);
-    b.storeI64(copyFirstSource(b), offset, value);
+    if (b.operand(0).kind === 'mem') b.storeLinear(b.address(), 8, readHalf(b, 1, which));
+    else writeHalf(b, which, b.loadI64(source(b, b.form.operands.length - 1, 8), 0));
   };
 }
 
 /** MOVHLPS, MOVLHPS: a half of one register to the other half of another. */
-function crossHalf(from: number, to: number): Semantics {
+function crossHalf(from: 0 | 1, to: 0 | 1): Semantics {
   return (b) => {
     requireXmm(b);
-    const value = b.loadI64(b.registerPointer(b.form.operands.length - 1), from);
-    b.storeI64(copyFirstSource(b), to, value);
+    writeHalf(b, to, readHalf(b, b.form.operands.length - 1, from));
   };
 }
 
@@ -74,7 +70,7 @@ const moveBits: Semantics = (b) => {
   if (usesMmx(b)) enterMmx(b);
   if (target.kind === 'mem') return;
   if (isMmx(b, 0)) writeMmx(b, 0, b.extendU(value));
-  else if (target.size === 16) writeLow(b, b.extendU(value));
+  else if (target.size === 16) writeVector(b, 0, [lowOnly(b, b.extendU(value))]);
   else b.write(0, value);
 };
 
@@ -85,19 +81,16 @@ const moveBetween: Semantics = (b) => {
   const value = b.loadI64(b.registerPointer(1), 0);
   enterMmx(b);
   if (isMmx(b, 0)) writeMmx(b, 0, value);
-  else writeLow(b, value);
+  else writeVector(b, 0, [lowOnly(b, value)]);
 };
 
 function bitsSize(b: Emitter): 4 | 8 {
   return b.form.operands.some((o) => o.size === 4) ? 4 : 8;
 }
 
-/** Eight bytes to destination operand 0, zeros above. */
-function writeLow(b: Emitter, value: Value): void {
-  const pointer = b.registerPointer(0);
-  b.storeI64(pointer, 0, value);
-  b.storeI64(pointer, 8, b.i64(0));
-  if (isVex(b)) b.storeV128(pointer, 16, lanes(b, 8, 0));
+/** Eight bytes with zeros above. */
+function lowOnly(b: Emitter, value: Value): Value {
+  return withLane(b, 8, zero(b), 0, value);
 }
 
 /** MOVNTQ. */
@@ -111,7 +104,7 @@ const storeMmx: Semantics = (b) => {
 /** MOVDDUP: the low quadword of each sixteen bytes twice. */
 const duplicate: Semantics = (b) => {
   requireXmm(b);
-  if (vectorSize(b) === 16) writeVector(b, 0, [simd(b, 'splat64', loadBits(b, source(b, 1, 8), 8))]);
+  if (vectorSize(b) === 16) writeVector(b, 0, [simd(b, 'splat64', readLow(b, 1, 8))]);
   else writeVector(b, 0, readVector(b, 1).map((part) => shuffleLanes(b, 8, part, part, [0, 0])));
 };
 
@@ -120,6 +113,11 @@ function extend(bytes: 2 | 4 | 8, ...steps: readonly SimdName[]): Semantics {
   return (b) => {
     requireXmm(b);
     const size = b.size(0);
+    if (size === 16 && b.operand(1).kind === 'reg') {
+      // Only the low elements matter to the steps.
+      writeVector(b, 0, [steps.reduce((value, step) => simd(b, step, value), readVector(b, 1, 16)[0]!)]);
+      return;
+    }
     const address = source(b, 1, (bytes * size) / 16, false);
     const parts: Value[] = [];
     for (let at = 0; at < size / 16; at++) {
@@ -135,8 +133,8 @@ export const vectorMoveSemantics: Readonly<Record<string, Semantics>> = {
   movups: whole(false), movupd: whole(false), movdqu: whole(false), lddqu: whole(false),
   movaps: whole(true), movapd: whole(true), movdqa: whole(true),
   movntps: whole(true), movntpd: whole(true), movntdq: whole(true), movntdqa: whole(true), movntq: storeMmx,
-  movss: scalar(4), movsd: scalar(8), movlps: half(0), movlpd: half(0), movhps: half(8), movhpd: half(8),
-  movhlps: crossHalf(8, 0), movlhps: crossHalf(0, 8), movd: moveBits, movq: moveBits,
+  movss: scalar(4), movsd: scalar(8), movlps: half(0), movlpd: half(0), movhps: half(1), movhpd: half(1),
+  movhlps: crossHalf(1, 0), movlhps: crossHalf(0, 1), movd: moveBits, movq: moveBits,
   movq2dq: moveBetween, movdq2q: moveBetween, movddup: duplicate,
   pmovsxbw: extend(8, 'extendLowS8'), pmovsxbd: extend(4, 'extendLowS8', 'extendLowS16'),
   pmovsxbq: extend(2, 'extendLowS8', 'extendLowS16', 'extendLowS32'), pmovsxwd: extend(8, 'extendLowS16'),

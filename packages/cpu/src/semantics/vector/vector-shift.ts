@@ -1,11 +1,10 @@
 /** Shifts of packed elements by an immediate, by the low quadword of a register or each by its own, and shifts of bytes. */
 import type { Value } from '../../wasm/function-builder.ts';
-import * as op from '../../wasm/opcodes.ts';
 import type { Emitter, Semantics } from '../emitter.ts';
 import {
-  binary, enterMmx, firstSource, imm8, joinLow, readVector, require, source, usesMmx, withImmediate, writeVector,
+  binary, enterMmx, firstSource, imm8, joinLow, readVector, require, source, usesMmx, withImmediate, writeVector, readHalf,
 } from './operand.ts';
-import { bytes, lanes, simd, zero, type SimdName } from './simd.ts';
+import { bytes, lanes, simd, zero, type SimdName, lane, withLane } from './simd.ts';
 
 function hasImmediate(b: Emitter): boolean {
   return b.form.operands.at(-1)?.kind === 'imm';
@@ -19,8 +18,8 @@ function shifted(b: Emitter): number {
 /** The count as i32, at most 255; a memory operand of sixteen bytes must be aligned though only eight matter. */
 function count(b: Emitter): Value {
   if (hasImmediate(b)) return imm8(b);
-  const address = source(b, shifted(b) + 1, usesMmx(b) ? 8 : 16);
-  const wide = b.load(op.I64_LOAD, address, 0);
+  const at = shifted(b) + 1;
+  const wide = b.operand(at).kind === 'reg' && !usesMmx(b) ? readHalf(b, at, 0) : b.loadI64(source(b, at, usesMmx(b) ? 8 : 16), 0);
   return b.select(b.int('gtU', wide, b.i64(255)), b.i32(255), b.wrap(wide));
 }
 
@@ -60,16 +59,6 @@ function shiftEach(name: 'shl' | 'shrU' | 'shrS', size: 4 | 8): Semantics {
   });
 }
 
-const EXTRACT_LANE = { 4: 27, 8: 29 } as const;
-const REPLACE_LANE = { 4: 28, 8: 30 } as const;
-
-function lane(b: Emitter, size: 4 | 8, x: Value, i: number): Value {
-  return b.simd(EXTRACT_LANE[size], size === 8 ? op.I64 : op.I32, [x], [i]);
-}
-
-function withLane(b: Emitter, size: 4 | 8, x: Value, i: number, value: Value): Value {
-  return b.simd(REPLACE_LANE[size], op.V128, [x, value], [i]);
-}
 
 const IOTA = Array.from({ length: 16 }, (_, i) => i);
 
