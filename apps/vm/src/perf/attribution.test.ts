@@ -63,4 +63,9 @@ test('compiled code is told apart by region', () => {
   expect(parts.get('compiled code')).toBeCloseTo(0.002);
 });
 
+test('microcode is told apart by the function that was called', () => {
+  const { microcode } = attribute(profileOf([['root', 'region', 'cpuid', 'walk'], ['root', 'interpreter', 'cpuid'], ['root', 'region', 'miss']]));
+  expect([...microcode]).toEqual([['op_cpuid', 0.002]]);
+});
+
 test('an empty profile is no error', () => expect(attribute({ nodes: [], startTime: 0, endTime: 0 })).toMatchObject({ seconds: 0, samples: 0 }));

@@ -16,6 +16,8 @@ export interface Attribution {
   readonly parts: ReadonlyMap<Part, number>;
   /** Seconds in compiled code by number of the region. */
   readonly regions: ReadonlyMap<number, number>;
+  /** Seconds in microcode by the function that regions, the interpreter or the driver called. */
+  readonly microcode: ReadonlyMap<string, number>;
 }
 
 /** What a frame says: its part, unless a caller says one of those in `unless`; null: it is for the callers to say. */
@@ -77,6 +79,7 @@ export function attribute(profile: CpuProfile): Attribution {
   const partOf = new Map<number, Part>();
   const parts = new Map<Part, number>();
   const regions = new Map<number, number>();
+  const microcode = new Map<string, number>();
   const samples = profile.samples ?? [];
   let seconds = 0;
   samples.forEach((id, i) => {
@@ -87,11 +90,28 @@ export function attribute(profile: CpuProfile): Attribution {
     seconds += passed;
     parts.set(part, (parts.get(part) ?? 0) + passed);
     if (part === 'compiled code') {
-      const region = Number(REGION.exec(WASM.exec(nodes.get(id)!.callFrame.url)?.[1] ?? '')?.[1] ?? -1);
+      const region = Number(REGION.exec(moduleOf(id) ?? '')?.[1] ?? -1);
       regions.set(region, (regions.get(region) ?? 0) + passed);
+    } else if (part === 'microcode') {
+      const name = entryOf(id);
+      microcode.set(name, (microcode.get(name) ?? 0) + passed);
     }
   });
-  return { samples: samples.length, seconds, parts, regions };
+  return { samples: samples.length, seconds, parts, regions, microcode };
+
+  function moduleOf(id: number): string | undefined {
+    return WASM.exec(nodes.get(id)!.callFrame.url)?.[1];
+  }
+
+  /** The outermost function of the microcode above the sample: only those that others call have names. */
+  function entryOf(id: number): string {
+    let name = '';
+    for (let at: number | undefined = id; at !== undefined; at = parents.get(at)) {
+      if (moduleOf(at) === 'microcode') name = nodes.get(at)!.callFrame.functionName;
+      else if (name !== '') break;
+    }
+    return name;
+  }
 
   function partOfNode(id: number): Part {
     let found: Verdict | null = null;

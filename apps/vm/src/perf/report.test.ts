@@ -12,7 +12,7 @@ const after: Reading = {
   instructions: 2_001_000, tlbMisses: 25, exits: [exit('HLT', 12, 4, 3e9), exit('CPUID', 10, 3, 1e6)],
   regions: [region(0, 0x1000n, 20, 500_400), region(1, 0x1000n, 5, 1_000_000), region(2, 0x2000n, 0, 0)],
 };
-const times = { samples: 4000, seconds: 4, parts: new Map([['compiled code', 3], ['idle', 1]] as const), regions: new Map([[0, 1], [1, 2]]) };
+const times = { samples: 4000, seconds: 4, parts: new Map([['compiled code', 3], ['idle', 1]] as const), regions: new Map([[0, 1], [1, 2]]), microcode: new Map([['op_cpuid', 0.001], ['op_scas', 0.5]]) };
 const report = buildReport(difference(before, after), times, { nameOf: () => 'loop' });
 
 test('counts what came between the readings; regions with one entry are one', () => {
@@ -28,6 +28,7 @@ test('prints a table, longest first', () => {
     '', '# 4.000 s, 4000 samples', '# 2 000 000 guest instructions, 75.0% of them in compiled code; 20 TLB misses', '',
     '   Share   Seconds  Part', '  75.00%     3.000  compiled code', '  25.00%     1.000  idle', '',
     '     Count   Seconds  VM exit', '         3     2.000  HLT', '',
+    '   Share   Seconds  Microcode', '  12.50%     0.500  op_scas', '',
     '   Share   Seconds         Runs    Instructions  Size  Compiled region',
     '  75.00%     3.000           15         1500000     1  0x1000  loop', '',
   ]);

@@ -34,6 +34,8 @@ export interface PerfReport {
   /** Seconds from the exit to the next entry, in KVM and QEMU, and for HLT idle. */
   readonly exits: readonly { readonly reason: string; readonly count: number; readonly seconds: number }[];
   readonly regions: readonly HotRegion[];
+  /** Functions of the microcode, most of them an instruction each: `op_<mnemonic>`. */
+  readonly microcode: readonly { readonly name: string; readonly seconds: number; readonly share: number }[];
 }
 
 const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0);
@@ -47,6 +49,7 @@ export function buildReport(counted: Reading, times: Attribution, symbols: Symbo
     parts: PARTS.map((name) => ({ name, seconds: times.parts.get(name) ?? 0, share: share(times.parts.get(name) ?? 0, times.seconds) })),
     exits: counted.exits.map(({ name, count, totalNs }) => ({ reason: name, count, seconds: totalNs / 1e9 })).toSorted((a, b) => b.seconds - a.seconds),
     regions: hotRegions(counted.regions, times, symbols),
+    microcode: [...times.microcode].map(([name, seconds]) => ({ name, seconds, share: share(seconds, times.seconds) })).toSorted((a, b) => b.seconds - a.seconds),
   };
 }
 
@@ -65,6 +68,9 @@ function hotRegions(regions: readonly ProfiledRegion[], times: Attribution, symb
   return [...byEntry.values()].filter(({ runs, seconds }) => runs > 0 || seconds > 0).toSorted((a, b) => b.seconds - a.seconds || b.instructions - a.instructions);
 }
 
+/** Microcode that took less is not listed. */
+const SMALLEST_SHARE = 0.001;
+
 const percent = (value: number): string => `${(value * 100).toFixed(2)}%`.padStart(8);
 const time = (seconds: number): string => seconds.toFixed(3).padStart(10);
 const count = (value: number): string => value.toLocaleString('en-US').replaceAll(',', ' ');
@@ -77,7 +83,7 @@ export function formatReport(report: PerfReport, top: number): string {
     `# ${count(report.instructions)} guest instructions, ${compiled}% of them in compiled code; ${count(report.tlb_misses)} TLB misses`,
     '', '   Share   Seconds  Part',
     ...report.parts.filter(({ seconds }) => seconds > 0).toSorted((a, b) => b.seconds - a.seconds).map(({ name, seconds, share: of }) => `${percent(of)}${time(seconds)}  ${name}`),
-    '', ...exitLines(report), '', ...regionLines(report, top), '',
+    '', ...exitLines(report), '', ...microcodeLines(report, top), ...regionLines(report, top), '',
   ];
   return lines.join('\n');
 }
@@ -85,6 +91,12 @@ export function formatReport(report: PerfReport, top: number): string {
 function exitLines({ exits }: PerfReport): string[] {
   if (exits.length === 0) return ['No VM exits'];
   return ['     Count   Seconds  VM exit', ...exits.map(({ reason, count: times, seconds }) => `${String(times).padStart(10)}${time(seconds)}  ${reason}`)];
+}
+
+function microcodeLines({ microcode }: PerfReport, top: number): string[] {
+  const shown = microcode.filter(({ share: of }) => of >= SMALLEST_SHARE).slice(0, top);
+  if (shown.length === 0) return [];
+  return ['   Share   Seconds  Microcode', ...shown.map(({ name, seconds, share: of }) => `${percent(of)}${time(seconds)}  ${name}`), ''];
 }
 
 function regionLines({ regions }: PerfReport, top: number): string[] {
