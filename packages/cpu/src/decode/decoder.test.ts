@@ -171,3 +171,13 @@ test('forms with the same key do the same', () => {
   }
   expect([...sizes].filter(([, all]) => all.size > 1).map(([key]) => key)).toEqual([]);
 });
+
+test('code beyond 2 GiB of its view', () => {
+  const at = 2 ** 31 + 8;
+  const bytes = new Uint8Array(at + 32);
+  // movzx r9d, byte [rip + 0x12345678]
+  bytes.set([0x44, 0x0f, 0xb6, 0x0d, 0x78, 0x56, 0x34, 0x12], at);
+  const ins = new Instruction();
+  expect(decode(codeView(bytes), at, bytes.length, 64, ins)).toBe(8);
+  expect(ins.dispLo).toBe(0x12345678);
+});

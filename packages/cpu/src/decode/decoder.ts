@@ -47,7 +47,7 @@ function decodePlain(code: DataView, offset: number, mode: 16 | 32 | 64, out: In
   let at = 1 + (rexBits >> 3);
   let index = (((mode >> 5) << 12) + ((rex & 8) << 9) + (head & 0xff)) | 0;
   if ((head & 0xff) === 0x0f) {
-    head = code.getInt32((offset + at) | 0, true);
+    head = code.getInt32((offset + at) >>> 0, true);
     at = (at + 1) | 0;
     index = (index + 0xf1 + (head & 0xff)) | 0; // 0x100 for the map, less the 0F that is in it
   }
@@ -56,10 +56,10 @@ function decodePlain(code: DataView, offset: number, mode: 16 | 32 | 64, out: In
   if (form < 0) return 0;
   out.head = head;
   out.rex = rex;
-  out.tail = code.getInt32((offset + at + 2) | 0, true);
+  out.tail = code.getInt32((offset + at + 2) >>> 0, true);
   at = (at + ((word >> 12) & 15)) | 0;
   if ((word & 0x800) !== 0 && ((head >> 16) & 7) === 5) at = (at + 4) | 0;
-  out.immediate = code.getInt32((offset + at) | 0, true);
+  out.immediate = code.getInt32((offset + at) >>> 0, true);
   at = (at + ((word >> 8) & 7)) | 0;
   out.bits = form | (at << 13) | (mode << 20);
   return at;
