@@ -68,6 +68,14 @@ const INSTRUCTIONS: readonly Row[] = [
   { reason: V.EXIT_REASON_CR_ACCESS, entry: 'exit_lmsw', does: 'done', check: (m) => expect(m.vcpu.sregs().cr0 & 0xfn).toBe(0xbn) },
   { reason: V.EXIT_REASON_CR_ACCESS, entry: 'exit_mov_to_cr8', does: 'done', check: reg('rdx', 5n) },
   { reason: V.EXIT_REASON_DR_ACCESS, entry: 'exit_mov_to_dr', does: 'done', check: reg('rdx', BigInt(LAYOUT.DATA)) },
+  {
+    // CR4.DE, of which KVM knows that it is set, is cleared without an exit: and al, 0xf7; mov cr4, rax; mov rdx, dr4; hlt.
+    reason: V.EXIT_REASON_DR_ACCESS, entry: 'exit_hlt', does: 'KVM_EXIT_HLT', check: reg('rdx', 0xffff0ff0n),
+    prepare: (m) => {
+      cr4(8n)(m);
+      m.write(m.symbol('exit_hlt'), Uint8Array.of(0x0f, 0x20, 0xe0, 0x24, 0xf7, 0x0f, 0x22, 0xe0, 0x0f, 0x21, 0xe2, 0xf4));
+    },
+  },
   { reason: V.EXIT_REASON_CPUID, entry: 'exit_cpuid', does: 'done' },
   { reason: V.EXIT_REASON_CPUID, entry: 'exit_cpuid', does: 'done', mode: 'protected' },
   { reason: V.EXIT_REASON_CPUID, entry: 'exit_cpuid', does: 'done', mode: 'real' },

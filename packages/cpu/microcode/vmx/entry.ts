@@ -35,7 +35,7 @@ import {
 import { EFER_LMA, EFER_LME } from "../../../kvm-run/src/vmx/msrs";
 import { cpu, get32, get64, set32, set64 } from "../cpu";
 import { deliver, deliverEvent } from "../deliver";
-import { clearPending, TYPE_NMI } from "../event";
+import { clearPending, TYPE_NMI, TYPE_SOFTWARE_EXCEPTION, TYPE_SOFTWARE_INTERRUPT } from "../event";
 import { FLAG_BIT_VM, FLAGS_ALL, setRflags } from "../flags";
 import { forgetWatched, setApicAccessPage, setEptPointer } from "../mmu";
 import { CR0_PG, CR4_PAE, updateMode } from "../mode";
@@ -62,6 +62,8 @@ export const ENTRY_SHUTDOWN = 4;
 const BLOCKED_BY_MOV_SS = 2;
 const BLOCKED_BY_NMI = 8;
 const TYPE_OTHER_EVENT = 7;
+/** Activity states from here on, of which the other is wait-for-SIPI, have no pending debug exceptions (27.7.3). */
+const SHUTDOWN = 2;
 
 /** VMLAUNCH (`launch` 1) and VMRESUME (0), after the checks of privilege and mode. */
 export function vmentry(launch: i32): i32 {
@@ -198,7 +200,14 @@ function enterGuest(vmcs: usize): i32 {
   if (pinControl(PIN_BASED_VMX_PREEMPTION_TIMER)) startTimer(read32(vmcs, VMX_PREEMPTION_TIMER_VALUE));
   else store<f64>(cpu + VMX_TIMER_DEADLINE, Infinity);
   const info = read32(vmcs, VM_ENTRY_INTR_INFO_FIELD);
-  return info < 0 ? inject(vmcs, info) : ENTERED;
+  if (info < 0) return inject(vmcs, info);
+  if (get32(ACTIVITY) >= SHUTDOWN) set64(PENDING_DEBUG, 0);
+  return ENTERED;
+}
+
+/** Pending debug exceptions outlast an injection only of a software interrupt or exception behind MOV SS (27.7.3). */
+function keepsPendingDebug(type: i32): bool {
+  return (type == TYPE_SOFTWARE_INTERRUPT || type == TYPE_SOFTWARE_EXCEPTION) && (get32(INTERRUPTIBILITY) & BLOCKED_BY_MOV_SS) != 0;
 }
 
 /** Event injection (27.6): delivery through the guest's IDT before its first instruction. */
@@ -208,6 +217,7 @@ function inject(vmcs: usize, info: i32): i32 {
     set32(MTF_PENDING, 1);
     return ENTERED;
   }
+  if (!keepsPendingDebug(type)) set64(PENDING_DEBUG, 0);
   set32(ACTIVITY, 0);
   set32(INTERRUPTIBILITY, get32(INTERRUPTIBILITY) & BLOCKED_BY_NMI);
   if (type == TYPE_NMI) set32(INTERRUPTIBILITY, get32(INTERRUPTIBILITY) | BLOCKED_BY_NMI);

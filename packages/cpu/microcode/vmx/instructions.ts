@@ -33,13 +33,12 @@ function tell(result: i32): i32 {
   return ST_NEXT;
 }
 
-/** Not in VMX operation, real or virtual-8086 mode, or compatibility mode: #UD; CPL above 0: #GP(0). */
+/** Not in VMX operation, real or virtual-8086 mode, or compatibility mode: #UD; CPL above 0: #GP(0), but in a guest the exit comes first. */
 function refused(): i32 {
   if (vmxMode() == VMX_OUTSIDE || inRealOrV86() || (get32(LONG_MODE) && !in64BitMode())) return ud();
-  return currentPrivilege() != 0 ? gp0() : ST_NEXT;
+  return currentPrivilege() != 0 && !inGuest() ? gp0() : ST_NEXT;
 }
 
-/** The same in a guest, where mode and privilege come first, then the exit. */
 function exitMemory(rec: usize, reason: i32): i32 {
   return exitWithInformation(reason, displacement(rec), operandInformation(rec, 0));
 }

@@ -60,3 +60,24 @@ test.each<[name: string, interruptibility: number, flags: number, pending: numbe
   expect(guest.run() & 0xffff).toBe(V.EXIT_REASON_INVALID_STATE);
   expect(guest.processor.entryFailure()?.check).toBe('guest.pending-debug.single-step');
 });
+
+/** 27.7.3: which injections leave them pending. In the handlers interrupts and TF are off, so that a trap there is one that was left. */
+test.each<[name: string, info: number, interruptibility: number, left: boolean]>([
+  ['an external interrupt', 0x8000_0040, 0, false], ['an NMI', 0x8000_0202, 0, false], ['a hardware exception: #DB, as KVM injects it', 0x8000_0301, BLOCKED_BY_STI, false],
+  ['a hardware exception behind MOV SS', 0x8000_0306, BLOCKED_BY_MOV_SS, false], ['a privileged software exception', 0x8000_0501, 0, false], ['a software interrupt', 0x8000_0440, 0, false],
+  ['a software exception', 0x8000_0603, 0, false], ['a software interrupt behind MOV SS', 0x8000_0440, BLOCKED_BY_MOV_SS, true], ['INT3 behind MOV SS', 0x8000_0603, BLOCKED_BY_MOV_SS, true],
+])('injecting %s', (_, info, interruptibility, left) => {
+  const flags = interruptibility === BLOCKED_BY_STI ? TF | 0x200 : TF;
+  const guest = stepping([0x90], info >>> 8 === 0x80_0000 ? 0 : interruptibility, BS, info >>> 8 === 0x80_0000 ? TF | 0x200 : flags);
+  const vector = info & 0xff;
+  const handler = HANDLER + 0x100;
+  guest.gate(vector, handler);
+  guest.code([0x90, HLT], handler);
+  guest.write(V.EXCEPTION_BITMAP, 0);
+  guest.write(V.VM_ENTRY_INTR_INFO_FIELD, info >>> 0);
+  guest.write(V.VM_ENTRY_INSTRUCTION_LEN, 1);
+  guest.write(V.VM_ENTRY_EXCEPTION_ERROR_CODE, 0);
+  expect(guest.run()).toBe(V.EXIT_REASON_HLT);
+  expect(guest.read(V.GUEST_RIP)).toBe(left ? HANDLER : handler + 1);
+  expect(guest.read(V.GUEST_RSP)).toBe(GUEST_STACK - (left ? 88 : 40));
+});

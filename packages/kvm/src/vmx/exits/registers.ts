@@ -2,7 +2,7 @@
 
 import { KVM_EXIT_DEBUG, KVM_EXIT_SET_TPR, KVM_GUESTDBG_USE_HW_BP } from '@vm/kvm-run';
 import * as V from '@vm/kvm-run/vmx';
-import { kvmReadCr0, kvmRegisterReadHi, kvmRegisterReadLo, kvmRegisterWrite, kvmRipRead64 } from '../../cache-regs.ts';
+import { kvmReadCr0, kvmReadCr4, kvmRegisterReadHi, kvmRegisterReadLo, kvmRegisterWrite, kvmRipRead64 } from '../../cache-regs.ts';
 import { kvmGetCr, kvmGetCr8, kvmGetCrHigh, kvmLmsw, kvmSetCr, kvmSetCr0, kvmSetXcr } from '../../crs.ts';
 import { grantDebugRegs, kvmGetDr, kvmSetDr, kvmUpdateDr7 } from '../../debug-regs.ts';
 import { kvmEmulateInstruction } from '../../emulate/emulate-instruction.ts';
@@ -83,7 +83,7 @@ export const handleDr = (vcpu: KvmVcpu): number => {
   const qualification = processor.vmread(V.EXIT_QUALIFICATION);
   const dr = qualification & V.DEBUG_REG_ACCESS_NUM;
   // DR4 and DR5 are DR6 and DR7, or nothing while CR4.DE is set.
-  if ((dr === 4 || dr === 5) && (vcpu.cr4 & B.X86_CR4_DE) !== 0) {
+  if ((dr === 4 || dr === 5) && (kvmReadCr4(vcpu) & B.X86_CR4_DE) !== 0) {
     kvmQueueException(vcpu, B.UD_VECTOR);
     return 1;
   }
