@@ -143,7 +143,7 @@ export class Translator {
     const ins = this.#instruction;
     let at = host;
     const { heat, heatSteps } = this.#host;
-    const heated = heat !== null && (!single || heatSteps) && codeMode !== 0;
+    const heated = heat !== null && (!single || heatSteps);
     const first = header + TRACE_HEADER_SIZE;
     let record = heated ? this.#plain(first, HANDLER_HEAT, host - page, 0, 0) : first;
     let count = 0;

@@ -23,6 +23,7 @@ const FS = 4;
 const RIP_BASE = 16;
 const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
 const GPRS = 16;
+const LIMIT_16 = 0xffff;
 
 /** What the emitter asks of the region that it works for. */
 export interface RegionContext {
@@ -261,9 +262,18 @@ export class ConstantEmitter extends FlagEmitter {
     const sum = ins.addressSize === 8 ? this.#sum64() : this.extendU(this.#sum32());
     if (sumOnly) return sum;
     if (ins.mode !== 64) this.segments.add(ins.memSegment);
-    if (ins.memSegment < FS) return sum;
+    if (ins.mode === 16) this.#requireOffset(sum);
+    else if (ins.memSegment < FS) return sum;
     const linear = this.add(sum, this.segmentBase(ins.memSegment));
     return ins.mode === 64 ? linear : this.and(linear, this.i64(-1, 0));
+  }
+
+  /** The limit of segments of 16-bit code is taken to be 64 KiB, which the operand may cross. */
+  #requireOffset(offset: Value): void {
+    const { memory, addressSize } = this.#ins;
+    const size = memory?.size ?? 1;
+    if (size === 1 && addressSize === 2) return;
+    this.if(this.int('gtU', offset, this.i64(LIMIT_16 + 1 - size)), () => this.#context.leave());
   }
 
   override get flatStack(): boolean {
@@ -272,9 +282,9 @@ export class ConstantEmitter extends FlagEmitter {
     return this.#stackIsFlat;
   }
 
-  /** Regions are entered only while it is all of 4 GiB. */
-  override codeLimit(): null {
-    return null;
+  /** Regions are entered only while it is all of 4 GiB, or of 64 KiB in 16-bit code. */
+  override codeLimit(): Value | null {
+    return this.#ins.mode === 16 && this.form.operandSize !== 2 ? super.codeLimit() : null;
   }
 
   segmentBase(segment: number): Value {

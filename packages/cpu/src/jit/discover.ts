@@ -7,7 +7,7 @@ import { codeView, decode } from '../decode/decoder.ts';
 import { Instruction, OP_REL } from '../decode/instruction.ts';
 import { MNEMONICS } from '../decode/table/index.ts';
 import type { Handler } from '../interpreter/handlers.ts';
-import { endsTrace, isIndirectNear } from '../interpreter/mnemonic-traits.ts';
+import { endsTrace, isBitString, isIndirectNear, isPop } from '../interpreter/mnemonic-traits.ts';
 import type { HandlerTable } from './handler-table.ts';
 import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 
@@ -164,9 +164,9 @@ export class Discovery {
     const room = 0x1000 - (offset & 0xfff);
     const length = room >= LONGEST_INSTRUCTION
       ? decode(this.#source.view, at, host + 0x1000, this.#source.mode as 16 | 32 | 64, ins) : this.#decodeNearEnd(at, room, page, ins);
-    // Branches with 16-bit targets are too rare to matter.
-    if (length <= 0 || (ins.operands[0].kind === OP_REL && ins.operandSize === 2)) return null;
-    if (ins.mode !== 64 && ins.memSegment === CS && ins.memory !== null) return null;
+    // Branches with 16-bit targets are too rare to matter in other code.
+    if (length <= 0 || (ins.operands[0].kind === OP_REL && ins.operandSize === 2 && ins.mode !== 16)) return null;
+    if (ins.mode !== 64 && ins.memory !== null && (ins.memSegment === CS || (ins.mode === 16 && addressedApart(ins)))) return null;
     const handler = this.#handler(ins);
     return handler && { ins, offset, handler };
   }
@@ -259,6 +259,11 @@ export class Discovery {
     target.block = inner.blocks.get(target.offset)!;
     queue.push(...inner.blocks.values());
   }
+}
+
+/** What addresses memory beside its operand, or after something has changed: 16-bit code checks limits with the address. */
+function addressedApart(ins: Instruction): boolean {
+  return isBitString(ins) || isPop(ins);
 }
 
 function isCall(found: RegionInstruction): boolean {

@@ -84,6 +84,7 @@ const FEW_TARGETS = 3;
 /** Access rights as in the VMCS: unusable, S, code, expand-down, writable. */
 const RIGHTS_MASK = 0x1_001e;
 const WRITABLE_DATA = 0x12;
+const LIMIT_16 = 0xffff;
 
 /** How flags may stand where a region is left. */
 const EXITS: readonly (HeldFlags | null)[] = [null, ...FLAG_KINDS.flatMap((kind) => [1, 2, 4, 8].map((size) => ({ kind, size })))];
@@ -275,10 +276,12 @@ class RegionFunction {
   #guards(refuse: Label): void {
     const b = this.#b;
     b.brIf(refuse, b.ne(b.loadI32(b.cpu, TLB_SET), b.i32(this.#source.tlbSet)));
-    if (this.#source.entry.instructions[0]!.ins.mode === 64) this.#guardTargets(refuse);
+    const { mode } = this.#source.entry.instructions[0]!.ins;
+    if (mode === 64) this.#guardTargets(refuse);
     else b.segments.add(CS);
+    if (mode === 16) this.#guardRange(refuse);
     if (b.needsFlatStack) this.#guardStack(refuse);
-    for (const segment of b.segments) this.#guardSegment(refuse, segment);
+    for (const segment of b.segments) this.#guardSegment(refuse, segment, mode === 16);
     for (const word of b.blocked) b.brIf(refuse, this.#isBlocked(word));
   }
 
@@ -295,14 +298,27 @@ class RegionFunction {
     b.brIf(refuse, b.ltS(b.shl(differ, b.i64(16)), b.i64(0)));
   }
 
-  /** All of 4 GiB can be addressed: the limit, for data also base and rights (writable, not expand-down; SDM vol. 3A, 3.4.5.1). */
-  #guardSegment(refuse: Label, segment: number): void {
+  /** In 16-bit code IP must not wrap between the region's instructions: it stays within 64 KiB on all ways. */
+  #guardRange(refuse: Label): void {
+    const b = this.#b;
+    const all = this.#source.shape.order.flatMap(({ instructions }) => instructions);
+    const places = all.flatMap((found) => [found.offset, found.offset + found.ins.length, relativeTarget(found) ?? found.offset]);
+    for (const offset of [Math.min(...places), Math.max(...places)])
+      b.brIf(refuse, b.int('gtU', b.add(b.pageRip, b.i64(offset)), b.i64(LIMIT_16)));
+  }
+
+  /**
+   * All of 4 GiB can be addressed, in 16-bit code 64 KiB: the limit, for data also base and rights (writable, not expand-down;
+   * SDM vol. 3A, 3.4.5.1). 16-bit code adds the base.
+   */
+  #guardSegment(refuse: Label, segment: number, narrow: boolean): void {
     const b = this.#b;
     const at = SEG + segment * SEG_SIZE;
-    b.brIf(refuse, b.ne(b.loadI32(b.cpu, at + SEG_LIMIT), b.i32(-1)));
+    const limit = b.loadI32(b.cpu, at + SEG_LIMIT);
+    b.brIf(refuse, narrow ? b.ltU(limit, b.i32(LIMIT_16)) : b.ne(limit, b.i32(-1)));
     if (segment === CS) return;
     b.brIf(refuse, b.ne(b.and(b.loadI32(b.cpu, at + SEG_ATTR), b.i32(RIGHTS_MASK)), b.i32(WRITABLE_DATA)));
-    if (segment < FS) b.brIf(refuse, b.ne(b.loadI64(b.cpu, at + SEG_BASE), b.i64(0)));
+    if (segment < FS && !narrow) b.brIf(refuse, b.ne(b.loadI64(b.cpu, at + SEG_BASE), b.i64(0)));
   }
 
   /** The stack is still flat. */

@@ -2,7 +2,7 @@
 import type { JitOptions } from '../../jit/jit.ts';
 import * as L from '../../state/layout.ts';
 import { bareMachine, type BareMachine } from '../bare-machine.ts';
-import { ALIAS, CODE, DATA_BYTES, type Mode, MEMORY_BYTES, SPARE, STACK_LOW, STACK_TOP, WINDOW } from './modes.ts';
+import { ALIAS, CODE, DATA_BYTES, type Mode, MEMORY_BYTES, type Placement, SPARE, STACK_LOW, STACK_TOP, WINDOW } from './modes.ts';
 
 const PAGE = 0x1000;
 const PRESENT = 1n;
@@ -49,6 +49,7 @@ export class CodeMachine {
   readonly #tables: readonly [number, number];
   #mode: Mode = 64;
   #codeBase = 0;
+  #stackBase = 0;
 
   constructor(jit: JitOptions | null) {
     this.inside = bareMachine(MEMORY_BYTES, false, jit);
@@ -77,11 +78,12 @@ export class CodeMachine {
 
   // ---- modes
 
-  /** Code at a place of the memory; `codeBase` is the base of CS in 32-bit code. */
-  enter(mode: Mode, at: number, codeBytes: number, codeBase: number): void {
+  /** Code of so many bytes at a place of the memory. */
+  enter(mode: Mode, at: number, codeBytes: number, { codeBase, dataBase, stackBase }: Placement): void {
     const m = this.inside;
     this.#mode = mode;
-    this.#codeBase = mode === 16 ? this.memory + CODE + (at & ~0xfff) : mode === 32 ? codeBase : 0;
+    this.#codeBase = codeBase;
+    this.#stackBase = stackBase;
     m.set(L.CR0, CR0);
     m.set(L.CR2, 0n);
     m.set(L.CR4, CR4);
@@ -89,10 +91,10 @@ export class CodeMachine {
     m.set(L.XCR0, XCR0);
     m.set(L.MSR_EFER, EFER);
     const narrow = mode === 16;
-    const data = narrow ? { base: this.memory + WINDOW, limit: LIMIT_16 } : FLAT;
+    const data = narrow ? { base: dataBase, limit: LIMIT_16 } : FLAT;
     for (const segment of [L.ES, L.DS, L.GS]) this.#segment(segment, data, DATA_RIGHTS[mode]);
     this.#segment(L.FS, narrow ? { base: this.#codeBase, limit: LIMIT_16 } : FLAT, DATA_RIGHTS[mode]);
-    this.#segment(L.SS, narrow ? { base: this.memory + STACK_LOW, limit: LIMIT_16 } : FLAT, DATA_RIGHTS[mode]);
+    this.#segment(L.SS, { base: stackBase, limit: narrow ? LIMIT_16 : -1 }, DATA_RIGHTS[mode]);
     this.#segment(L.CS, { base: this.#codeBase, limit: narrow ? LIMIT_16 : -1 }, CODE_RIGHTS[mode]);
     m.updateMode();
     this.#map([{ from: CODE + at, bytes: codeBytes }, { from: WINDOW, bytes: DATA_BYTES }, { from: STACK_LOW, bytes: STACK_TOP - STACK_LOW }]);
@@ -126,7 +128,7 @@ export class CodeMachine {
   /** Host address of the top of the stack. */
   get stack(): number {
     const rsp = this.inside.get(L.RSP);
-    return this.#mode === 16 ? this.memory + STACK_LOW + Number(rsp & 0xffffn) : Number(this.#mode === 32 ? BigInt.asUintN(32, rsp) : rsp);
+    return this.#mode === 16 ? this.#stackBase + Number(rsp & 0xffffn) : Number(this.#mode === 32 ? BigInt.asUintN(32, rsp + BigInt(this.#stackBase)) : rsp);
   }
 
   /** Pushes a word of the width of addresses; false: there is no stack. */

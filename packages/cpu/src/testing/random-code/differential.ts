@@ -7,7 +7,7 @@ import { decode } from '../../decode/decoder.ts';
 import { Instruction } from '../../decode/instruction.ts';
 import * as L from '../../state/layout.ts';
 import type { CodeMachine, Stop } from './code-machine.ts';
-import { addressesOf, CODE, DATA_BYTES, type Mode, SLOT, SLOTS, STACK_LOW, STACK_TOP, WINDOW } from './modes.ts';
+import { CODE, DATA_BYTES, type Mode, place, type Placement, SLOT, SLOTS, STACK_LOW, STACK_TOP, WINDOW } from './modes.ts';
 import { type Program, randomProgram } from './program.ts';
 import { Random, seedOf } from './random.ts';
 
@@ -42,7 +42,6 @@ const VECTOR_UD = 6;
 const VECTOR_NM = 7;
 const VECTOR_PF = 14;
 const VECTOR_MF = 16;
-const CODE_BASES = [0, 0, 0x40_0000];
 
 /** The program of a case on two processors; its memory is at the same place on both. */
 export class Differential {
@@ -63,10 +62,10 @@ export class Differential {
     const r = new Random(seedOf(one.seed, 50));
     // Anywhere, often in front of the end of a page.
     this.#at = (r.below(END_OF_CODE / PAGE) * PAGE + (r.oneIn(2) ? PAGE - r.below(0x600) : r.below(PAGE))) & ~3;
-    const codeBase = r.pick(CODE_BASES);
-    const addresses = addressesOf(one.mode, compiler.memory, this.#at, codeBase);
+    const placement = place(one.mode, compiler.memory, this.#at, r);
+    const { addresses } = placement;
     this.program = randomProgram({ mode: one.mode, seed: one.seed, addresses, ...(one.without ? { without: one.without } : {}) });
-    for (const machine of [interpreter, compiler]) this.#load(machine, codeBase);
+    for (const machine of [interpreter, compiler]) this.#load(machine, placement);
     this.#r = new Random(seedOf(one.seed, 51));
   }
 
@@ -89,13 +88,16 @@ export class Differential {
 
   // ---- the beginning
 
-  #load(machine: CodeMachine, codeBase: number): void {
+  #load(machine: CodeMachine, placement: Placement): void {
     const { mode, seed } = this.#case;
     const { program } = this;
     const { memory } = machine.inside;
     const r = new Random(seedOf(seed, 52));
-    machine.enter(mode, this.#at, program.bytes.length, codeBase);
-    memory.write(machine.memory + CODE + this.#at, program.bytes);
+    machine.enter(mode, this.#at, program.bytes.length, placement);
+    // What other programs left around it may be executed.
+    const [first, end] = [CODE + this.#at, CODE + this.#at + program.bytes.length];
+    memory.write(machine.memory + (first & ~0xfff), new Uint8Array(((end + 0xfff) & ~0xfff) - (first & ~0xfff)));
+    memory.write(machine.memory + first, program.bytes);
     memory.write(machine.memory + WINDOW, Uint8Array.from({ length: DATA_BYTES }, () => r.below(256)));
     memory.write(machine.memory + STACK_LOW, new Uint8Array(STACK_TOP - STACK_LOW + PAGE));
     this.#word(machine, SLOT.stack, program.addresses.stackTop);
@@ -217,7 +219,7 @@ export class Differential {
     const flags = machine.inside.rflags();
     const back = machine.rip;
     if (!machine.push(back)) return;
-    if (machine.push(flags)) machine.rip = BigInt(this.program.interrupt);
+    if (machine.push(flags)) machine.rip = BigInt.asUintN(this.#case.mode, BigInt(this.program.interrupt));
     else machine.inside.set(L.RSP, machine.inside.get(L.RSP) + BigInt(this.#case.mode / 8));
   }
 }

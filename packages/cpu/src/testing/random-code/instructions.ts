@@ -10,6 +10,8 @@ const RSI = 6;
 const LOW = [0, 1, 2, 3, 5, 7];
 const HIGH = [8, 9, 10, 11, 12, 13, 14, 15];
 const PAGE = 0x1000;
+/** From the beginning of the data to the last byte of their segment, in some 16-bit programs. */
+const END_OF_SEGMENT = 0x47ff;
 
 /** What a ModRM byte addresses: a register, or memory at a distance from RSI, perhaps plus a scaled register. */
 type Place = { readonly register: number } | { readonly distance: number; readonly index: number; readonly scale: number };
@@ -111,8 +113,9 @@ export class RandomInstructions {
     return r.pick(this.#registers);
   }
 
-  /** Now and then across the end of a page. */
+  /** Now and then across the end of a page, or of the segment. */
   #distance(r: Random): number {
+    if (this.#mode === 16 && r.oneIn(20)) return END_OF_SEGMENT - r.below(16);
     if (r.oneIn(8)) return PAGE * (1 + r.below(3)) - 1 - r.below(16);
     return r.below(WINDOW_BYTES - 64);
   }

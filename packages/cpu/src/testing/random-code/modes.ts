@@ -1,4 +1,6 @@
 /** Where random programs lie and how their memory looks, in each mode. */
+import type { Random } from './random.ts';
+
 export type Mode = 16 | 32 | 64;
 
 /** All distances are from the beginning of the memory that programs have. */
@@ -31,10 +33,31 @@ export interface Addresses {
   readonly stackTop: number;
 }
 
-/** `memory`: linear address of the memory; `at`: where in it the code lies; `codeBase`: the base of CS in 32-bit code. */
-export function addressesOf(mode: Mode, memory: number, at: number, codeBase: number): Addresses {
-  // Segments begin at the code's page, the data, the stack.
-  if (mode === 16) return { origin: at & 0xfff, window: 0, slots: SLOTS - WINDOW, stackTop: STACK_TOP - STACK_LOW };
-  const base = mode === 32 ? codeBase : 0;
-  return { origin: memory + CODE + at - base, window: memory + WINDOW, slots: memory + SLOTS, stackTop: memory + STACK_TOP };
+/** A program's segments: linear addresses at which code, data and stack begin, and what follows from them. */
+export interface Placement {
+  readonly codeBase: number;
+  readonly dataBase: number;
+  readonly stackBase: number;
+  readonly addresses: Addresses;
+}
+
+/** RIPs of the first byte of 16-bit code: in its page, at the beginning of its segment, and near the end of 64 KiB, beyond which some go on. */
+const ORIGINS_16: readonly ((at: number) => number)[] = [(at) => at & 0xfff, (at) => at & 0xf, (at) => 0xf000 + (at & 0xfff)];
+/** Where data begin in their segment: at its beginning, and so that it ends in the middle of the last page. */
+const WINDOWS_16 = [0, 0x1_0800 - DATA_BYTES];
+const CODE_BASES_32 = [0, 0, 0x40_0000];
+
+/** `memory`: linear address of the memory; `at`: where in it the code lies. */
+export function place(mode: Mode, memory: number, at: number, r: Random): Placement {
+  const code = memory + CODE + at;
+  // Data and stack have segments of their own.
+  if (mode === 16) {
+    const origin = r.pick(ORIGINS_16)(at);
+    const window = r.pick(WINDOWS_16);
+    const addresses = { origin, window, slots: window + SLOTS - WINDOW, stackTop: STACK_TOP - STACK_LOW };
+    return { codeBase: code - origin, dataBase: memory + WINDOW - window, stackBase: memory + STACK_LOW, addresses };
+  }
+  const codeBase = mode === 32 ? r.pick(CODE_BASES_32) : 0;
+  const stackBase = mode === 32 && r.oneIn(4) ? memory + STACK_LOW - 0x100 : 0;
+  return { codeBase, dataBase: 0, stackBase, addresses: { origin: code - codeBase, window: memory + WINDOW, slots: memory + SLOTS, stackTop: memory + STACK_TOP - stackBase } };
 }

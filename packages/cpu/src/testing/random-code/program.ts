@@ -132,7 +132,7 @@ class Generator {
   }
 
   #hasRoom(): boolean {
-    return this.#nextSlot < 0xf00;
+    return this.#nextSlot < 0x700;
   }
 
   /** A function that takes no arguments. */
