@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { buildRevision, formatRegressions, regressions } from './against.ts';
 import { compare, formatComparison, meanSpeedOver } from './comparison.ts';
 import { type Arch, appendFor, fetchImages, initrdOfPrograms, programNames, PROGRAMS, repeated } from './guest-programs.ts';
-import { ours, type Peer, peersFor } from './peers/peers.ts';
+import { ours, type Peer, peersFor, type QemuMachine } from './peers/peers.ts';
 import { plotComparison } from './plot.ts';
 import { CLOCKS, type ClockName, type Measured, type Measurements, timeBoot, timePrograms } from './timing.ts';
 
@@ -20,6 +20,7 @@ const HELP = `pnpm bench [options]
   --runs N            rounds in which each machine has its turn (3)
   --quick             one round, each program once: a look, no measurement
   --only NAME,...     of ${ROWS.join(', ')}
+  --machine pc|microvm  QEMU's machine (pc); a kernel may not start on microvm while the computer is busy
   --clock wall|cpu    time that passes, or time that the machine's process computes (wall)
   --plot FILE         also draw the ratios, as SVG
   --against REV       compare with that revision of this repository instead of with other machines
@@ -36,7 +37,8 @@ function readOptions() {
     return parseArgs({
       options: {
         arch: { type: 'string', default: 'amd64' }, runs: { type: 'string' }, quick: { type: 'boolean', default: false },
-        only: { type: 'string', default: ROWS.join(',') }, clock: { type: 'string', default: 'wall' }, plot: { type: 'string' },
+        only: { type: 'string', default: ROWS.join(',') }, clock: { type: 'string', default: 'wall' },
+        machine: { type: 'string', default: 'pc' }, plot: { type: 'string' },
         against: { type: 'string' }, slowdown: { type: 'string', default: '10' }, json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -56,6 +58,7 @@ async function main(): Promise<void> {
   const arch = oneOf<Arch>('--arch', options.arch, ['amd64', 'i386']);
   const clock = oneOf<ClockName>('--clock', options.clock, CLOCKS);
   if (clock === 'cpu' && process.platform !== 'linux') throw new Error('--clock cpu: the time of processes is taken from /proc, which this system has not');
+  const machine = oneOf<QemuMachine>('--machine', options.machine, ['pc', 'microvm']);
   const names = programNames('--only', options.only, ROWS);
   const runs = above('--runs', options.runs ?? (options.quick ? '1' : '3'), 1);
   if (!Number.isInteger(runs)) throw new Error(`--runs ${runs}: give a whole number`);
@@ -71,7 +74,7 @@ async function main(): Promise<void> {
     process.exitCode = rows.some(({ slower }) => slower) ? 1 : 0;
     return;
   }
-  const peers = peersFor(arch, say);
+  const peers = peersFor(arch, machine, say);
   const rounds = await inTurns(runs, peers, measure);
   const rows = compare(names, new Map(peers.map(({ name }, i) => [name, rounds[i]!])));
   console.log(formatComparison(rows));

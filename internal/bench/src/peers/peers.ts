@@ -34,8 +34,13 @@ export function ours(vm: string = VM): Peer {
   };
 }
 
-/** An i386 kernel does not get far on QEMU's microvm. */
-export function qemu(arch: Arch, machine: string = arch === 'amd64' ? 'microvm' : 'pc'): Peer {
+/**
+ * `pc` boots on a busy computer too. On `microvm`, which boots faster, the kernel has only the PIT to find the TSC's frequency with, and
+ * stops for ever when that took too long.
+ */
+export type QemuMachine = 'pc' | 'microvm';
+
+export function qemu(machine: QemuMachine): Peer {
   return {
     name: 'qemu', title: 'QEMU',
     command: ({ kernel, initrd, append }) => ({
@@ -67,13 +72,13 @@ export function hasQemu(): boolean {
 }
 
 /** Those that can run here; `say` is told what the others lack. v86 knows no 64-bit code. */
-export function peersFor(arch: Arch, say: (line: string) => void): Peer[] {
+export function peersFor(arch: Arch, machine: QemuMachine, say: (line: string) => void): Peer[] {
   const peers = [ours()];
   if (arch === 'i386') {
     if (Object.values(SEABIOS).every((file) => existsSync(file))) peers.push(v86());
     else say('without v86: it boots with SeaBIOS, which is not installed (apt-get install seabios)');
   }
-  if (hasQemu()) peers.push(qemu(arch));
+  if (hasQemu()) peers.push(qemu(machine));
   else say('without QEMU: qemu-system-x86_64 is not installed (apt-get install qemu-system-x86)');
   return peers;
 }
