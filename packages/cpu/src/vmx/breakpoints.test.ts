@@ -1,7 +1,11 @@
 /** Hardware breakpoints (SDM vol. 3B, 19.2 and 19.3), as a guest's #DB exits show them. */
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import * as V from '@vm/kvm-run/vmx';
+import { NativeBreakpoints } from '../testing/native-breakpoint.ts';
 import { GUEST_CODE, GUEST_STACK, VmxGuest } from '../testing/vmx-guest.ts';
+
+const native = NativeBreakpoints.open();
+afterAll(() => native?.close());
 
 let guest: VmxGuest;
 beforeEach(() => {
@@ -43,13 +47,14 @@ interface Watch {
   readonly enable?: number;
 }
 
+function dr7Of(list: readonly Watch[], more = 0): number {
+  const fields = list.map(({ kind, length = 1, enable = 1 }, i) => (enable << (i * 2)) | ((kind | (LEN[length]! << 2)) << (16 + i * 4)));
+  return fields.reduce((all, field) => all | field, 0x400 | more) >>> 0;
+}
+
 function watch(list: readonly Watch[], more = 0): void {
-  let dr7 = 0x400 | more;
-  list.forEach(({ at, kind, length = 1, enable = 1 }, i) => {
-    guest.processor.writeDr(i as 0, at, 0);
-    dr7 |= (enable << (i * 2)) | ((kind | (LEN[length]! << 2)) << (16 + i * 4));
-  });
-  guest.write(V.GUEST_DR7, dr7 >>> 0);
+  list.forEach(({ at }, i) => guest.processor.writeDr(i as 0, at, 0));
+  guest.write(V.GUEST_DR7, dr7Of(list, more));
 }
 
 /** Runs to the #DB, and tells where it is and why; or to HLT: null. */
@@ -215,6 +220,24 @@ describe('data breakpoints', () => {
     expect(guest.gpr(RDI)).toBe(0x4_0000 + place * 8);
     expect(trap()).toBe(null);
     expect(guest.gpr(RCX)).toBe(0);
+  });
+});
+
+describe.skipIf(native === null)('the processor at hand', () => {
+  const start = { codeAt: GUEST_CODE, rsi: OTHER, rcx: 0, rsp: GUEST_STACK };
+  // Linux takes no addresses that are not aligned.
+  const aligned = CASES.filter(({ watch: list }) => list.every(({ at, length = 1 }) => at % length === 0));
+
+  test.each(aligned)('$name: $bits', ({ code, watch: list, bits, rdi = DATA }) => {
+    const result = native!.run({ ...start, code, addresses: list.map(({ at }) => at), dr7: dr7Of(list), rdi });
+    // INT3 is one byte.
+    expect([result.rip - GUEST_CODE, result.dr6 & 0xf]).toEqual([bits === 0 ? code.length + 1 : code.length, bits]);
+  });
+
+  test('traps between the elements of REP MOVSB, with RF set', () => {
+    const list = [{ at: DATA + 100, kind: WRITES, length: 2 }];
+    const result = native!.run({ ...start, code: [0xf3, 0xa4], addresses: [DATA + 100], dr7: dr7Of(list), rdi: DATA, rcx: 200 });
+    expect([result.rip, result.rcx, result.rdi, result.rflags & RF]).toEqual([GUEST_CODE, 99, DATA + 101, RF]);
   });
 });
 
