@@ -6,6 +6,8 @@
  * it leaves as if it had faulted (STEP_WANTED), and runs once more by itself, between two looks at events (POLL_STEP). Then
  * the match is noted in BREAKPOINT_HITS, and becomes a pending debug trap when the instruction has completed. What has gone
  * too far to be begun anew, the delivery of an event or a task switch, notes matches at once.
+ *
+ * In the same way code of a page with an instruction breakpoint is fetched for single steps alone.
  */
 import { CR4, CS, DR0, DR7, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP } from "../src/state/layout";
 import { BREAKPOINT_HITS, STEP_WANTED } from "../src/state/vmx-layout";
@@ -136,11 +138,31 @@ export function watchesInstructions(): bool {
   return false;
 }
 
+/** Any in the page of a linear address. */
+export function watchesCode(linear: i64): bool {
+  const dr7 = get32(DR7);
+  for (let i = 0; i < 4; i++) {
+    if (isEnabled(dr7, i) && kindOf(dr7, i) == EXECUTION && (get64(DR0 + (i << 3)) ^ linear) >> 12 == 0) return true;
+  }
+  return false;
+}
+
+/** Asked about each fetch that misses the TLB while any breakpoint is enabled: false: the instruction must be stepped. */
+export function watchFetch(linear: i64): bool {
+  if (get32(SINGLE_STEP) != 0 || !watchesCode(linear)) return true;
+  set32(STEP_WANTED, 1);
+  return false;
+}
+
+/** Linear address of the instruction at RIP. */
+export function linearRip(): i64 {
+  return in64BitMode() ? get64(RIP) : (get64(RIP) + get64(SEG + CS * SEG_SIZE + SEG_BASE)) & 0xffffffff;
+}
+
 /** Bits 0 to 3 of DR6 for the breakpoints on the instruction at RIP; their length must be 00 (19.2.4). */
 export function instructionBreakpoints(): i32 {
   const dr7 = get32(DR7);
-  const sum = get64(RIP) + get64(SEG + CS * SEG_SIZE + SEG_BASE);
-  const linear = in64BitMode() ? get64(RIP) : sum & 0xffffffff;
+  const linear = linearRip();
   let hits = 0;
   for (let i = 0; i < 4; i++) {
     const plain = ((dr7 >> (16 + (i << 2))) & 15) == EXECUTION;

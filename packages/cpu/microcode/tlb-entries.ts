@@ -6,7 +6,7 @@ import {
   DR0, DR7, TLB, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXECUTE, TLB_GLOBAL_JOURNAL, TLB_JOURNAL, TLB_JOURNAL_ENTRIES, TLB_READ, TLB_SETS, TLB_SET_SIZE,
   TLB_TABLE_SIZE, TLB_WRITE,
 } from "../src/state/layout";
-import { DR7_ENABLED, watchedPage } from "./breakpoint";
+import { DR7_ENABLED, watchedPage, watchesCode } from "./breakpoint";
 import { cpu, get32, get64 } from "./cpu";
 import { flushWalkCache, pageGlobal, pageKey, pageShift } from "./paging";
 
@@ -131,16 +131,21 @@ function clearWrites(journal: usize, count: i32, page: u32): void {
   }
 }
 
-/** Takes pages with enabled data breakpoints out of the tables; to be called when DR0 to DR3 or DR7 have changed. */
+/**
+ * Takes pages with enabled breakpoints out of the tables: to be called when DR0 to DR3 or DR7 have changed, and when code goes
+ * on after single steps.
+ */
 export function forgetWatched(): void {
   if (!(get32(DR7) & DR7_ENABLED)) return;
   for (let i = 0; i < 4; i++) {
     const page = get64(DR0 + (i << 3)) & ~0xfff;
-    if (!watchedPage(page)) continue;
+    const data = watchedPage(page) != 0;
+    const code = watchesCode(page);
     for (let set = 0; set < TLB_SETS; set++) {
       const entry = cpu + TLB + <usize>(set * TLB_SET_SIZE) + slotOffset(page);
-      clearIf(entry + TLB_READ, page);
-      clearIf(entry + TLB_WRITE, page);
+      if (data) clearIf(entry + TLB_READ, page);
+      if (data) clearIf(entry + TLB_WRITE, page);
+      if (code) clearIf(entry + TLB_EXECUTE, page);
     }
   }
 }

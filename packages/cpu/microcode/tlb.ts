@@ -9,7 +9,7 @@ import {
 import { REC_BASE, REC_SEG } from "../src/state/record";
 import { ea } from "./access";
 import {
-  DR7_ENABLED, isProbing, REFUSED, setCommitted, UNWATCHED, WATCH_READS, watchData, watchedPage,
+  DR7_ENABLED, isProbing, REFUSED, setCommitted, UNWATCHED, WATCH_READS, watchData, watchedPage, watchFetch,
 } from "./breakpoint";
 import { invalidateCode } from "./code";
 import { cpu, get32, get64, set32, set64 } from "./cpu";
@@ -291,6 +291,7 @@ export function fetch(linear: i64): usize {
     gp0();
     return 0;
   }
+  if (get32(DR7) & DR7_ENABLED && !watchFetch(address)) return 0;
   const host = lookup(currentSet(), TLB_EXECUTE, address, ACCESS_FETCH);
   if (host != NO_RAM) return host;
   // Ones, where there is no RAM: FF FF is an undefined opcode.

@@ -15,11 +15,12 @@ import {
   EXIT_REASON_PREEMPTION_TIMER, EXIT_REASON_SIPI_SIGNAL,
 } from "../../../kvm-run/src/vmx/exit-reasons";
 import { beginBranchStep, hasBranched } from "../branch-step";
-import { instructionBreakpoints, watchesInstructions } from "../breakpoint";
+import { instructionBreakpoints, linearRip, watchesCode, watchesInstructions } from "../breakpoint";
 import { cpu, get32, get64, set32, set64 } from "../cpu";
 import { deliver, deliverEvent } from "../deliver";
 import { debugFault, gp0, TYPE_EXTERNAL, TYPE_NMI } from "../event";
 import { FLAG_BIT_IF, FLAG_BIT_RF, FLAG_BIT_TF } from "../flags";
+import { forgetWatched } from "../mmu";
 import { virtualInterruptWaits } from "../mode";
 import { settleStiShadow } from "../shadow";
 import { inGuest, pinControl, procControl, secondaryControl } from "./controls";
@@ -191,21 +192,26 @@ function pollNmi(blocking: i32): i32 {
 function beginInstruction(): i32 {
   let step = false;
   let armed = 0;
+  const repeating = get32(REPEATING) != 0;
   set32(REPEATING, 0);
   if (get32(STEP_WANTED)) {
     set32(STEP_WANTED, 0);
     step = true;
   }
-  if (watchesInstructions()) {
-    step = true;
-    if (get32(RFLAGS_REST) & FLAG_BIT_RF) {
+  const watches = watchesInstructions();
+  const near = watches && watchesCode(linearRip());
+  if (watches && get32(RFLAGS_REST) & FLAG_BIT_RF) {
+    // A repeated instruction that goes on clears RF by itself.
+    if (near || !repeating) {
       armed = ARMED_RF;
-    } else {
-      const hit = instructionBreakpoints();
-      if (hit != 0) {
-        debugFault(<i64>hit);
-        return settle(deliver());
-      }
+      step = true;
+    }
+  } else if (near) {
+    step = true;
+    const hit = instructionBreakpoints();
+    if (hit != 0) {
+      debugFault(<i64>hit);
+      return settle(deliver());
     }
   }
   const shadow = get32(INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
@@ -222,6 +228,8 @@ function beginInstruction(): i32 {
     set32(MTF_PENDING, 1);
     step = true;
   }
+  // Code goes on at full speed while instruction breakpoints are elsewhere.
+  if (watches && !step) forgetWatched();
   return step ? POLL_STEP : ST_NEXT;
 }
 

@@ -25,6 +25,7 @@ const DB = 1;
 const PF = 14;
 const RAX = 0;
 const RCX = 1;
+const RDX = 2;
 const RSI = 6;
 const RDI = 7;
 const HLT = 0xf4;
@@ -383,6 +384,60 @@ describe('instruction breakpoints', () => {
   test.each([['inside the instruction', 1, 1], ['with a length', 0, 4]])('do not match %s', (_name, at, length) => {
     guest.code([0x48, 0x89, 0xc0, HLT]);
     watch([{ at: GUEST_CODE + at, kind: 0, length }]);
+    expect(trap()).toBe(null);
+  });
+
+  test('elsewhere keep no code from running at full speed, and match in compiled code', () => {
+    const FUNCTION = GUEST_CODE + 0x3000;
+    // The function is in a page of its own, and called at the end of each round.
+    // round: mov ecx, 1000; again: dec ecx; jnz again; call FUNCTION; dec edx; jnz round; hlt
+    guest.code([0xb9, 0xe8, 3, 0, 0, 0xff, 0xc9, 0x75, 0xfc, 0xe8, ...[0xf2, 0x2f, 0, 0], 0xff, 0xca, 0x75, 0xee, HLT]);
+    guest.code([0xff, 0xc7, 0xff, 0xc7, 0xc3], FUNCTION); // inc edi; inc edi; ret
+    guest.setGpr(RDX, 300);
+    guest.setGpr(RDI, 0);
+    // Compiled before there are any breakpoints.
+    expect(trap()).toBe(null);
+    expect(guest.gpr(RDI)).toBe(600);
+    guest.write(V.GUEST_RIP, GUEST_CODE);
+    guest.setGpr(RDX, 200);
+    watch([{ at: FUNCTION + 0x100, kind: 0 }, { at: FUNCTION + 2, kind: 0 }]);
+    for (let round = 0; round < 3; round++) {
+      expect(trap()).toEqual({ offset: 0x3002, bits: 2 });
+      expect([guest.gpr(RDX), guest.gpr(RDI)]).toEqual([200 - round, 600 + round * 2 + 1]);
+      guest.write(V.GUEST_RFLAGS, guest.read(V.GUEST_RFLAGS) | RF);
+    }
+    // Another place of the page: all rounds go by.
+    watch([{ at: FUNCTION + 0x100, kind: 0 }]);
+    expect(trap()).toBe(null);
+    expect(guest.gpr(RDI)).toBe(1000);
+  });
+
+  test('on an instruction that crosses pages', () => {
+    const last = GUEST_CODE + 0xffe;
+    guest.code([0xe9, ...[0xf9, 0x0f, 0, 0]]); // jmp last
+    guest.code([0x48, 0x81, 0xc7, 1, 0, 0, 0, HLT], last); // add rdi, 1
+    for (const at of [last, last + 2]) {
+      guest.write(V.GUEST_RIP, GUEST_CODE);
+      guest.write(V.GUEST_RFLAGS, 2);
+      guest.setGpr(RDI, 7);
+      watch([{ at, kind: 0 }]);
+      if (at === last) {
+        expect(trap()).toEqual({ offset: 0xffe, bits: 1 });
+        guest.write(V.GUEST_RFLAGS, 2 | RF);
+      }
+      expect(trap()).toBe(null);
+      expect(guest.gpr(RDI)).toBe(8);
+    }
+  });
+
+  test('are armed and disarmed by the page that they are in', () => {
+    // mov dr0, rdi; mov dr7, rcx; nop; mov dr7, rsi; nop; hlt
+    guest.code([0x0f, 0x23, 0xc7, 0x0f, 0x23, 0xf9, 0x90, 0x0f, 0x23, 0xfe, 0x90, HLT]);
+    guest.setGpr(RDI, GUEST_CODE + 6);
+    guest.setGpr(RCX, 1);
+    guest.setGpr(RSI, 0);
+    expect(trap()).toEqual({ offset: 6, bits: 1 });
+    guest.write(V.GUEST_RFLAGS, 2 | RF);
     expect(trap()).toBe(null);
   });
 
