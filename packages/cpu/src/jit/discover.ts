@@ -40,6 +40,8 @@ const LONGEST_INSTRUCTION = 15;
 /** A target that an indirect branch takes less often than one time in so many is left to the dispatch. */
 const RAREST_TARGET = 64;
 const CS = 1;
+/** A function that calls itself unrolls to so many calls inside calls; deeper ones go to its code around the entry. */
+const RECURSION_DEPTH = 2;
 
 const NOWHERE: Terminator = { kind: 'indirect', targets: [], after: null };
 
@@ -64,6 +66,8 @@ export class Discovery {
   readonly #limits: Limits;
   readonly #scratch: DataView = codeView(new Uint8Array(32));
   readonly #contexts = new Map<Block, Context>();
+  /** The code around the entry. */
+  #root: Context | null = null;
   #left: number;
 
   constructor(source: CodeSource, limits: Limits) {
@@ -76,18 +80,20 @@ export class Discovery {
   around(offset: number): Block | null {
     const root = this.#explore(offset, null, this.#limits.around);
     if (!root.decoded.has(offset)) return null;
+    this.#root = root;
+    if (this.#limits.callees > 0) this.#joinRecursion(root);
     this.#connect(root);
     return root.blocks.get(offset) ?? null;
   }
 
   /** Makes the functions that the blocks call part of the region, as far as the limits allow. */
-  enterCalls(blocks: readonly Block[]): void {
+  enterCalls(blocks: ReadonlySet<Block>): void {
     const queue = [...blocks];
     for (const block of queue) {
       const { terminator } = block;
-      if (terminator.kind === 'call') this.#enter(block, terminator.target, terminator.after, queue);
+      if (terminator.kind === 'call') this.#enter(block, terminator.target, terminator.after, queue, blocks);
       else if (terminator.kind === 'indirect' && terminator.after)
-        for (const target of terminator.targets) this.#enter(block, target, terminator.after, queue);
+        for (const target of terminator.targets) this.#enter(block, target, terminator.after, queue, blocks);
     }
   }
 
@@ -101,6 +107,19 @@ export class Discovery {
     const queue = [entry];
     for (const at of queue) this.#run(context, at, queue, limit);
     return context;
+  }
+
+  /** Where the code around the entry calls the function that it is part of, all of that function's code is around the entry too. */
+  #joinRecursion(root: Context): void {
+    for (const found of root.decoded.values()) {
+      const target = isCall(found) ? relativeTarget(found) : null;
+      if (target === null || root.leaders.has(target)) continue;
+      const itself = root.decoded.has(target) || this.#explore(target, null, this.#limits.callee).decoded.has(root.entry);
+      if (!itself) continue;
+      const queue = [target];
+      root.leaders.add(target);
+      for (const at of queue) this.#run(root, at, queue, this.#limits.around);
+    }
   }
 
   /** Decodes from an offset until control goes elsewhere; queues where it goes. */
@@ -226,7 +245,10 @@ export class Discovery {
 
   #terminator(context: Context, block: Block, last: RegionInstruction, after: number): Terminator {
     const target = relativeTarget(last);
-    if (target !== null && isCall(last)) return { kind: 'call', target: { offset: target, block: null }, after: this.#edge(context, after) };
+    if (target !== null && isCall(last)) {
+      const again = context.caller || !context.blocks.has(target) ? null : this.#edge(context, target);
+      return { kind: 'call', target: { offset: target, block: null }, after: this.#edge(context, after), again };
+    }
     if (target !== null) {
       const taken = this.#edge(context, target);
       return isConditional(last) ? { kind: 'branch', taken, next: this.#edge(context, after) } : { kind: 'jump', target: taken };
@@ -234,8 +256,8 @@ export class Discovery {
     if (!endsTrace(last.ins)) return { kind: 'jump', target: this.#edge(context, after) };
     if (!last.handler.semantics) return { kind: 'system' };
     if (isIndirectNear(last.ins)) return this.#indirect(context, last, after);
-    if (MNEMONICS[last.ins.mnemonic] !== 'ret' || !context.caller) return NOWHERE;
-    return { kind: 'return', target: { ...context.caller.after } };
+    if (MNEMONICS[last.ins.mnemonic] !== 'ret') return NOWHERE;
+    return context.caller ? { kind: 'return', target: { ...context.caller.after } } : { kind: 'indirect', targets: this.#returns(context), after: null };
   }
 
   #indirect(context: Context, last: RegionInstruction, after: number): Terminator {
@@ -245,12 +267,24 @@ export class Discovery {
       : { kind: 'indirect', targets: targets.map((offset) => this.#edge(context, offset)), after: null };
   }
 
+  /** Where the code around the entry returns to inside itself: behind the calls that it makes of itself. */
+  #returns(root: Context): Edge[] {
+    const calls = [...root.decoded.values()].filter((found) => isCall(found) && root.blocks.has(relativeTarget(found) ?? NaN));
+    return calls.map(({ offset, ins }) => this.#edge(root, offset + ins.length));
+  }
+
   #edge(context: Context, offset: number): Edge {
     return { offset, block: context.blocks.get(offset) ?? null };
   }
 
-  #enter(block: Block, target: Edge, after: Edge, queue: Block[]): void {
+  /** `selected`: of the blocks around the entry. */
+  #enter(block: Block, target: Edge, after: Edge, queue: Block[], selected: ReadonlySet<Block>): void {
     const caller = this.#contexts.get(block)!;
+    const again = this.#root!.blocks.get(target.offset);
+    if (again && selected.has(again) && caller.depth >= RECURSION_DEPTH) {
+      target.block = again;
+      return;
+    }
     if (caller.depth >= this.#limits.depth) return;
     const inner = this.#explore(target.offset, { context: caller, after }, Math.min(this.#limits.callee, this.#left));
     if (!inner.complete || !inner.decoded.has(target.offset)) return;

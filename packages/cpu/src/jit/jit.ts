@@ -18,7 +18,7 @@ import { HandlerTable } from './handler-table.ts';
 import type { JitProfile } from './profile.ts';
 import type { Block, RegionInstruction } from './region.ts';
 import { compileRegion, FLAT_STACK, type MicrocodeRecord } from './region-compiler.ts';
-import { cutEdges, selectBlocks, type Shape, shapeOf } from './structure.ts';
+import { cutEdges, type PieceLimits, selectBlocks, type Shape, shapeOf } from './structure.ts';
 
 export interface JitOptions {
   /** Instructions that a trace runs before it is compiled; to find it counts as eight. */
@@ -37,7 +37,7 @@ const LIMITS: Limits = { around: 600, callee: 200, depth: 4, callees: 600 };
 /** Called functions would be compiled anew for each of their callers. */
 const FIRST_LIMITS: Limits = { ...LIMITS, callees: 0 };
 const STEP_LIMITS: Limits = { around: 1, callee: 0, depth: 0, callees: 0 };
-const ACYCLIC_LIMIT = 150;
+const PIECE_LIMITS: PieceLimits = { acyclic: 150, behindLoop: 40 };
 /** Records that guards and microcode of one region may take in the arena. */
 const LONGEST_RECORDS = 2 * (LIMITS.around + LIMITS.callees);
 const MODES = [16, 32, 64];
@@ -101,9 +101,9 @@ export class Jit {
     const discovery = new Discovery(source, this.#word(SINGLE_STEP) ? STEP_LIMITS : again ? LIMITS : FIRST_LIMITS);
     const entry = discovery.around(this.#memory.u16[(record + REC_OFFSET) >>> 1]!);
     if (!entry || isSystemAlone(entry)) return this.#refuse(record);
-    const selected = selectBlocks(entry, discovery.blocks, ACYCLIC_LIMIT);
+    const selected = selectBlocks(entry, discovery.blocks, PIECE_LIMITS);
     cutEdges(selected);
-    discovery.enterCalls([...selected]);
+    discovery.enterCalls(selected);
     const shape = shapeOf(entry, discovery.blocks.length);
     const pages = usedPages(shape, discovery.pages);
     const marks = this.#profile && this.#profile.begin();

@@ -31,7 +31,7 @@ test('regions tell their code, and count runs and instructions exactly', () => {
   const [region, ...others] = profile!.regions();
   expect(others).toEqual([]);
   expect(region).toMatchObject({ number: 0, entry: BigInt(ram + HEAD), mode: 64, runs: 1 });
-  expect(region!.code.map(({ address, bytes }) => [Number(address) - ram, ...bytes])).toEqual([[5, 0xff, 0xc0], [7, 0xff, 0xc9], [9, 0x75, 0xfa]]);
+  expect(region!.code.map(({ address, bytes }) => [Number(address) - ram, ...bytes])).toEqual([[5, 0xff, 0xc0], [7, 0xff, 0xc9], [9, 0x75, 0xfa], [11, 0x0f, 0x0b]]);
   expect(() => new WebAssembly.Module(region!.module)).not.toThrow();
   // Of the second run the first round alone is interpreted: there the loop is entered from above its head.
   run(machine);

@@ -22,8 +22,8 @@ export interface Edge {
 
 export type Terminator =
   | { readonly kind: 'jump'; readonly target: Edge }
-  /** A near call of a known function; `after` is where it returns to. */
-  | { readonly kind: 'call'; readonly target: Edge; readonly after: Edge }
+  /** A near call of a known function; `after` is where it returns to. `again`: that function is the one around the entry. */
+  | { readonly kind: 'call'; readonly target: Edge; readonly after: Edge; readonly again: Edge | null }
   | { readonly kind: 'branch'; readonly taken: Edge; readonly next: Edge }
   /** A near return of a call that stands in the same region: goes on at the edge if the popped address is the expected one. */
   | { readonly kind: 'return'; readonly target: Edge }

@@ -20,20 +20,30 @@ export interface Shape {
   readonly children: readonly (readonly number[])[];
 }
 
-/** The blocks around the entry that belong together: its strongly connected component, or else a piece without loops. */
-export function selectBlocks(entry: Block, blocks: readonly Block[], acyclicLimit: number): ReadonlySet<Block> {
+/** Instructions that a region without loops may have, and those behind a loop that a region around it may have. */
+export interface PieceLimits {
+  readonly acyclic: number;
+  readonly behindLoop: number;
+}
+
+/**
+ * The blocks around the entry that belong together: its strongly connected component and a piece without loops behind it, or else a
+ * piece without loops.
+ */
+export function selectBlocks(entry: Block, blocks: readonly Block[], limits: PieceLimits): ReadonlySet<Block> {
   const components = stronglyConnected(blocks);
   const own = components.number[entry.id]!;
   const inCycle = (block: Block): boolean =>
     components.size[components.number[block.id]!]! > 1 || pathsOf(block).some((edge) => edge.block === block);
-  if (inCycle(entry)) return new Set(blocks.filter((block) => components.number[block.id] === own));
-  const kept = new Set<Block>([entry]);
-  let instructions = entry.instructions.length;
+  const looping = inCycle(entry);
+  const kept = new Set<Block>(looping ? blocks.filter((block) => components.number[block.id] === own) : [entry]);
+  const limit = looping ? limits.behindLoop : limits.acyclic;
+  let instructions = looping ? 0 : entry.instructions.length;
   for (const block of kept) {
     for (const { block: target } of pathsOf(block)) {
       if (!target || kept.has(target) || inCycle(target)) continue;
       instructions += target.instructions.length;
-      if (instructions > acyclicLimit) continue;
+      if (instructions > limit) continue;
       kept.add(target);
     }
   }
@@ -47,20 +57,15 @@ export function cutEdges(selected: ReadonlySet<Block>): void {
   };
   for (const block of selected) {
     for (const edge of edgesOf(block)) cut(edge);
-    const after = goesOnAt(block);
-    if (after) cut(after);
+    for (const edge of pathsOf(block)) cut(edge);
   }
 }
 
 /** The edges of a block as its function sees them: a call goes on behind it. */
 function pathsOf(block: Block): readonly Edge[] {
-  const after = goesOnAt(block);
-  return after ? [after] : edgesOf(block);
-}
-
-/** Where a call returns to. */
-function goesOnAt({ terminator }: Block): Edge | null {
-  return terminator.kind === 'call' || terminator.kind === 'indirect' ? terminator.after : null;
+  const { terminator } = block;
+  if (terminator.kind === 'call') return terminator.again ? [terminator.after, terminator.again] : [terminator.after];
+  return terminator.kind === 'indirect' && terminator.after ? [terminator.after] : edgesOf(block);
 }
 
 /** Tarjan's algorithm, without recursion. */
