@@ -1,7 +1,8 @@
 /**
  * A random program on two processors, one of which only interprets: they must agree on the whole state wherever the other
- * stops, which it does at faults and after random numbers of instructions. There, things happen to both: pages vanish
- * or become read-only, interrupts arrive, code is changed from outside, the TLB is flushed, the x87 and SSE state is taken away.
+ * stops, which it does at faults and after random numbers of instructions. There, things happen to both: pages vanish, move
+ * or become read-only, interrupts arrive, code is changed from outside, the TLB is flushed, instructions are stepped singly, the
+ * x87 and SSE state is taken away.
  */
 import { decode } from '../../decode/decoder.ts';
 import { Instruction } from '../../decode/instruction.ts';
@@ -75,7 +76,7 @@ export class Differential {
       const done = Number(this.#compiler.inside.get(L.INSN_COUNT));
       if (done >= this.#case.instructions) break;
       const limit = this.#case.events ? this.#r.pick(LIMITS) : this.#case.instructions - done;
-      const stop = this.#compiler.run(limit);
+      const stop = this.#case.events && this.#r.oneIn(10) ? this.#compiler.step(1 + this.#r.below(5)) : this.#compiler.run(limit);
       difference = stop.count - done > limit + LONGEST_OVERRUN ? `${stop.count - done} instructions where ${limit} were allowed` : this.#follow(done, stop);
       if (difference !== null) break;
       if (stop.vector >= 0) {

@@ -3,9 +3,10 @@
  * recursion, returns that do not go back, jump tables, and code that changes code. A part of a program depends on its
  * own number alone, so that parts can be left out (to find the few that matter) and the others stay as they are.
  */
-import { Assembler, type Label, le32, le16 } from './assembler.ts';
+import { type Label, le16, le32 } from './assembler.ts';
 import { RandomInstructions } from './instructions.ts';
 import { type Addresses, ALIAS, type Mode, SLOT } from './modes.ts';
+import { ProgramCode } from './program-code.ts';
 import { Random, seedOf } from './random.ts';
 
 export interface ProgramOptions {
@@ -65,22 +66,20 @@ interface Place {
 }
 
 class Generator {
-  readonly #a: Assembler;
+  readonly #a: ProgramCode;
   readonly #options: ProgramOptions;
   readonly #instructions: RandomInstructions;
   readonly #functions: Function[];
   readonly #depth: number;
-  readonly #words: { slot: number; label: Label }[] = [];
   readonly #patches: Label[] = [];
   readonly #parts: number[] = [];
   readonly #tables: number[] = [];
   readonly #skipper: Label = { at: -1 };
   readonly #escaper: Label = { at: -1 };
-  #nextSlot: number = SLOT.tables;
 
   constructor(options: ProgramOptions) {
     this.#options = options;
-    this.#a = new Assembler(options.mode);
+    this.#a = new ProgramCode(options.mode, options.addresses.slots);
     this.#instructions = new RandomInstructions(options.mode);
     const r = new Random(options.seed);
     this.#functions = Array.from({ length: 2 + r.below(5) }, (_, i) => ({ label: { at: -1 }, arguments: i > 1 && r.oneIn(3) ? 1 + r.below(2) : 0, middle: { at: -1 } }));
@@ -92,8 +91,8 @@ class Generator {
     const { seed, addresses, mode } = this.#options;
     const r = new Random(seedOf(seed, 1));
     const entry = a.here();
-    this.#words.push({ slot: SLOT.resume, label: entry });
-    for (let i = 0; i < 2; i++) this.#tables.push(this.#table([0, 1, 2, 3].map(() => this.#target(r))));
+    this.#a.words.push({ slot: SLOT.resume, label: entry });
+    for (let i = 0; i < 2; i++) this.#tables.push(this.#a.table([0, 1, 2, 3].map(() => this.#target(r))));
     this.#main(r);
     const end = a.here();
     a.emit(0x0f, 0x0b);
@@ -104,55 +103,28 @@ class Generator {
     const rip = (label: Label): number => addresses.origin + label.at;
     return {
       mode, bytes, addresses, entry: rip(entry), interrupt: rip(interrupt), end: rip(end), parts: this.#parts, patches: this.#patches.map(rip),
-      words: this.#words.map(({ slot, label }) => ({ slot, value: rip(label) })),
+      words: this.#a.words.map(({ slot, label }) => ({ slot, value: rip(label) })),
     };
   }
 
-  // ---- memory that the program keeps
-
-  #slot(slot: number): number {
-    return this.#options.addresses.slots + slot;
-  }
-
-  /** An instruction on a word of the page of slots: opcode and ModRM's field. */
-  #onSlot(opcode: number, field: number, slot: number, ...immediate: readonly number[]): void {
-    this.#a.emit(opcode, ...this.#a.absolute(field, this.#slot(slot)), ...immediate);
-  }
-
-  #wide(): void {
-    if (this.#options.mode === 64) this.#a.emit(0x48);
-  }
-
-  /** Addresses of labels in memory; returns the table's place. */
-  #table(labels: readonly Label[]): number {
-    const slot = this.#nextSlot;
-    labels.forEach((label, i) => this.#words.push({ slot: slot + i * this.#a.width, label }));
-    this.#nextSlot += labels.length * this.#a.width;
-    return this.#slot(slot);
-  }
-
-  #hasRoom(): boolean {
-    return this.#nextSlot < 0x700;
-  }
+  // ---- the frame of the program
 
   /** A function that takes no arguments. */
   #target(r: Random): Label {
     return r.pick(this.#functions.filter((f) => f.arguments === 0)).label;
   }
 
-  // ---- the frame of the program
-
   /** Resets what may have gone astray, runs the statements, and does so again. */
   #main(r: Random): void {
     const a = this.#a;
     if (this.#options.mode === 64) a.emit(0x48, 0xc7, 0xc0 | RSI, ...le32(this.#options.addresses.window));
     else a.emit(0xb8 | RSI, ...a.number(this.#options.addresses.window));
-    this.#wide();
-    this.#onSlot(0x8b, RSP, SLOT.stack);
-    this.#onSlot(0xc7, 0, SLOT.depth, ...a.number(0));
+    this.#a.wide();
+    this.#a.onSlot(0x8b, RSP, SLOT.stack);
+    this.#a.onSlot(0xc7, 0, SLOT.depth, ...a.number(0));
     this.#block({ seed: seedOf(this.#options.seed, 2), nesting: 0, bare: true, function: -1 }, 4 + r.below(8));
     const out: Label = { at: -1 };
-    this.#onSlot(0xff, 1, SLOT.iterations);
+    this.#a.onSlot(0xff, 1, SLOT.iterations);
     a.jcc(4, out);
     a.jmp({ at: 0 });
     a.place(out);
@@ -164,12 +136,12 @@ class Generator {
     const r = new Random(seedOf(this.#options.seed, 100 + number));
     for (let i = r.below(4); i > 0; i--) a.emit(0x90);
     a.place(f.label);
-    this.#onSlot(0xff, 0, SLOT.depth);
-    this.#onSlot(0x83, 7, SLOT.depth, this.#depth);
+    this.#a.onSlot(0xff, 0, SLOT.depth);
+    this.#a.onSlot(0x83, 7, SLOT.depth, this.#depth);
     a.jcc(15, out);
     this.#block({ seed: seedOf(this.#options.seed, 200 + number), nesting: 0, bare: true, function: number }, 2 + r.below(6));
     a.place(out);
-    this.#onSlot(0xff, 1, SLOT.depth);
+    this.#a.onSlot(0xff, 1, SLOT.depth);
     if (f.arguments > 0) a.emit(0xc2, ...le16(f.arguments * a.width));
     else if (r.oneIn(6)) a.emit(0xc2, 0, 0);
     else a.emit(0xc3);
@@ -192,11 +164,11 @@ class Generator {
         a.emit(0xc3);
         break;
       default:
-        this.#wide();
+        this.#a.wide();
         a.emit(0x83, 0x04, 0x24, 2, 0xc3);
     }
     a.place(this.#escaper);
-    this.#onSlot(0xff, 1, SLOT.depth);
+    this.#a.onSlot(0xff, 1, SLOT.depth);
     a.pop(RCX);
     a.emit(0xc3);
   }
@@ -206,8 +178,8 @@ class Generator {
     const a = this.#a;
     const at = a.here();
     a.push(RAX);
-    this.#onSlot(0xff, 0, SLOT.interrupts);
-    this.#onSlot(0x8b, RAX, SLOT.interrupts);
+    this.#a.onSlot(0xff, 0, SLOT.interrupts);
+    this.#a.onSlot(0x8b, RAX, SLOT.interrupts);
     a.pop(RAX);
     a.emit(0x9d, 0xc3);
     return at;
@@ -305,7 +277,7 @@ class Generator {
   #callMiddle(r: Random): void {
     const a = this.#a;
     const { middle } = r.pick(this.#functions.filter((f) => f.arguments === 0));
-    this.#onSlot(0xff, 0, SLOT.depth);
+    this.#a.onSlot(0xff, 0, SLOT.depth);
     if (r.oneIn(2)) a.call(middle);
     else {
       const after: Label = { at: -1 };
@@ -317,11 +289,11 @@ class Generator {
   }
 
   #jumpTable(place: Place, r: Random): void {
-    if (!this.#hasRoom()) return;
+    if (!this.#a.hasRoom()) return;
     const a = this.#a;
     const labels: Label[] = Array.from({ length: TABLE }, () => ({ at: -1 }));
     const after: Label = { at: -1 };
-    a.throughTable(false, r.pick([0, 1, 2, 3, 5, 7]), this.#table(labels), TABLE);
+    a.throughTable(false, r.pick([0, 1, 2, 3, 5, 7]), this.#a.table(labels), TABLE);
     labels.forEach((label, i) => {
       a.place(label);
       this.#inner(place, i, 1, place.bare);
@@ -364,9 +336,9 @@ class Generator {
       case 4: // out of everything
         a.emit(0xa8, r.pick([1, 3, 7, 15]));
         a.jcc(r.pick([4, 5]), after);
-        this.#wide();
-        this.#onSlot(0x8b, RSP, SLOT.stack);
-        this.#onSlot(0xff, 4, SLOT.resume);
+        this.#a.wide();
+        this.#a.onSlot(0x8b, RSP, SLOT.stack);
+        this.#a.onSlot(0xff, 4, SLOT.resume);
         break;
       case 5: // to the caller's caller
         if (!place.bare || place.function < 0 || this.#functions[place.function]!.arguments > 0) return;
@@ -378,7 +350,7 @@ class Generator {
         if (!place.bare || place.function < 0 || this.#functions[place.function]!.arguments > 0) return;
         a.emit(0xa8, r.pick([1, 3, 7]));
         a.jcc(r.pick([4, 5]), after);
-        this.#onSlot(0xff, 1, SLOT.depth);
+        this.#a.onSlot(0xff, 1, SLOT.depth);
         a.jmp(this.#target(r));
         break;
       case 7: // to another function than the one that was called from, which goes on for it
