@@ -110,7 +110,7 @@ function sum(a: v128, b: v128, flip: i32): v128 {
   let second = signExponentOf(b) ^ flip;
   const mayBeShort = usesShortWay() & isNormal(first & 0x7fff) & isNormal(second & 0x7fff) & (<i64>(large & small) < 0);
   // By magnitude.
-  const swaps = (first & 0x7fff) < (second & 0x7fff) || ((first ^ second) & 0x7fff) == 0 && large < small;
+  const swaps = i32((first & 0x7fff) < (second & 0x7fff)) | (i32(((first ^ second) & 0x7fff) == 0) & i32(large < small));
   const other = large;
   large = swaps ? small : large;
   small = swaps ? other : small;

@@ -1,14 +1,17 @@
-/** FMA and F16C: both always computed by the microcode, since WebAssembly has neither one rounding nor half precision. */
+/** FMA and F16C: by the microcode, since WebAssembly has neither one rounding nor half precision; what is compiled, see fused-native.ts. */
 import {
   FLOAT_FMA, FLOAT_FROM_HALF, FLOAT_RESULT, FLOAT_TO_HALF, FMA_NEGATE_ADDEND, FMA_NEGATE_EVEN, FMA_NEGATE_ODD, FMA_NEGATE_PRODUCT,
 } from '../../state/float-operation.ts';
 import { SCRATCH } from '../../state/layout.ts';
+import type { Value } from '../../wasm/function-builder.ts';
+import * as op from '../../wasm/opcodes.ts';
 import type { Semantics } from '../emitter.ts';
-import { computeFloat, resultParts } from './float-exact.ts';
-import { imm8, loadParts, readVector, source, writeVector } from './operand.ts';
+import { allSet, certainNumberOr, certainOr, computeFloat, inexactAllowed, resultParts } from './float-exact.ts';
+import { fuse } from './fused-native.ts';
+import { imm8, loadParts, readRegister, readVector, source, type Vector, writeVector } from './operand.ts';
 import { elements, ofWidth } from './packed-float.ts';
-import { loadFloat, type Width } from './scalar.ts';
-import { loadZero, zero } from './simd.ts';
+import type { Width } from './scalar.ts';
+import { floatLane, loadZero, simd, simdTest, withFloatLane } from './simd.ts';
 
 /** Which signs are changed, by the name's middle (SDM vol. 2C, VFMADD132PD and those after it). */
 const VARIANTS: Readonly<Record<string, number>> = {
@@ -18,30 +21,49 @@ const VARIANTS: Readonly<Record<string, number>> = {
 /** Operands that are multiplied, then the one that is added. */
 const ORDERS: Readonly<Record<string, readonly [number, number, number]>> = { 132: [0, 2, 1], 213: [1, 0, 2], 231: [1, 2, 0] };
 
-function fusedPacked(control: number, [x, y, z]: readonly [number, number, number], width: Width): Semantics {
+/** How an instruction takes its operands: what FLOAT_FMA calls control, and their order. */
+interface Fused {
+  readonly control: number;
+  readonly order: readonly [number, number, number];
+  readonly width: Width;
+}
+
+function fusedPacked({ control, order: [x, y, z], width }: Fused): Semantics {
   return (b) => {
     b.requireAvx();
     // Memory first: it may fault.
     const operands = [2, 1, 0].map((n) => readVector(b, n)).toReversed();
-    const size = b.size(0);
-    computeFloat(b, {
+    const call = {
       operation: ofWidth(FLOAT_FMA, width), count: elements(operands[0]!, width), control: b.i32(control),
       x: operands[x]!, y: operands[y]!, z: operands[z]!,
-    });
-    writeVector(b, 0, resultParts(b, size));
+    };
+    if (!b.operandsConstant) {
+      computeFloat(b, call);
+      writeVector(b, 0, resultParts(b, b.size(0)));
+      return;
+    }
+    const native = call.x.map((part, i) => fuse(b, width, control, part, call.y[i]!, call.z[i]!));
+    const certain = native.map((part) => part.certain).reduce((one, other) => simd(b, 'and', one, other));
+    writeVector(b, 0, certainOr(b, native.map(({ result }) => result), b.and(allSet(b, width, certain), inexactAllowed(b, true)), call));
   };
 }
 
-function fusedScalar(control: number, [x, y, z]: readonly [number, number, number], width: Width): Semantics {
+function fusedScalar({ control, order: [x, y, z], width }: Fused): Semantics {
   return (b) => {
     b.requireAvx();
-    const operands = [2, 1, 0].map((n) => loadFloat(b, width, source(b, n, width))).toReversed();
-    computeFloat(b, {
-      operation: ofWidth(FLOAT_FMA, width), count: 1, control: b.i32(control), x: [operands[x]!], y: [operands[y]!], z: [operands[z]!],
-    });
-    const pointer = b.registerPointer(0);
-    b.storeSized(pointer, 0, width, b.loadSized(b.cpu, SCRATCH + FLOAT_RESULT, width));
-    b.storeV128(pointer, 16, zero(b));
+    const low = (n: number): Value => (b.operand(n).kind === 'reg' ? readRegister(b, n, 16)[0]! : loadZero(b, source(b, n, width), width));
+    const operands = [2, 1, 0].map(low).toReversed();
+    const number = (n: number): Vector => [floatLane(b, width, operands[n]!)];
+    const call = { operation: ofWidth(FLOAT_FMA, width), count: 1, control: b.i32(control), x: number(x), y: number(y), z: number(z) };
+    const write = (value: Value): void => writeVector(b, 0, [withFloatLane(b, width, operands[0]!, value)]);
+    if (!b.operandsConstant) {
+      computeFloat(b, call);
+      write(b.load(width === 8 ? op.F64_LOAD : op.F32_LOAD, b.cpu, SCRATCH + FLOAT_RESULT));
+      return;
+    }
+    const { result, certain } = fuse(b, width, control, operands[x]!, operands[y]!, operands[z]!);
+    const lowCertain = b.and(simdTest(b, width === 8 ? 'bitmask64' : 'bitmask32', certain), b.i32(1));
+    write(certainNumberOr(b, floatLane(b, width, result), b.and(lowCertain, inexactAllowed(b, true)), call));
   };
 }
 
@@ -77,10 +99,11 @@ const singlesToHalves: Semantics = (b) => {
 function allForms(): [string, Semantics][] {
   return Object.entries(VARIANTS).flatMap(([variant, control]) => Object.entries(ORDERS).flatMap(([digits, order]) => {
     const name = `vf${variant}${digits}`;
-    const forms: [string, Semantics][] = [[`${name}ps`, fusedPacked(control, order, 4)], [`${name}pd`, fusedPacked(control, order, 8)]];
+    const fused = (width: Width): Fused => ({ control, order, width });
+    const forms: [string, Semantics][] = [[`${name}ps`, fusedPacked(fused(4))], [`${name}pd`, fusedPacked(fused(8))]];
     // There are no scalar forms that alternate.
     if ((control & (FMA_NEGATE_EVEN | FMA_NEGATE_ODD)) !== 0) return forms;
-    return [...forms, [`${name}ss`, fusedScalar(control, order, 4)], [`${name}sd`, fusedScalar(control, order, 8)]];
+    return [...forms, [`${name}ss`, fusedScalar(fused(4))], [`${name}sd`, fusedScalar(fused(8))]];
   }));
 }
 
