@@ -31,7 +31,7 @@ export interface JitOptions {
   readonly steps?: boolean;
 }
 
-export const DEFAULT_JIT: JitOptions = { threshold: 300_000, regions: 8000, entries: 100_000 };
+export const DEFAULT_JIT: JitOptions = { threshold: 300_000, regions: 8000, entries: 50_000 };
 
 const LIMITS: Limits = { around: 600, callee: 200, depth: 4, callees: 600 };
 /** Called functions would be compiled anew for each of their callers. */
