@@ -9,6 +9,7 @@ import { resetProcessor } from '../processor/reset.ts';
 import * as L from '../state/layout.ts';
 import { NMI_UNBLOCKED, SHADOW_SERVED, STEP_ARMED } from '../state/vmx-layout.ts';
 import * as T from './system-tables.ts';
+import { TEST_JIT } from './test-jit.ts';
 
 export type Mode = 'real' | 'v86' | 'protected16' | 'protected32' | 'compatibility' | 'long';
 
@@ -83,7 +84,7 @@ export class SystemGuest {
     const deliver = (): number => L.ST_SHUTDOWN;
     const pollEvents = (): number => Number(microcode.exports['pollEvents']!()) || POLL_STEP;
     this.driver = new Driver(memory, this.area, { ...microcode, exports: { ...microcode.exports, deliver, pollEvents } },
-      { budget: (longest) => longest, halted: () => false }, 4 << 20, null);
+      { budget: (longest) => longest, halted: () => false }, 4 << 20, TEST_JIT);
     memory.onCodeWrite((address, length) => this.driver.codeWritten(address, length));
   }
 
