@@ -17,7 +17,8 @@ import { type CodeSource, Discovery, type Limits } from './discover.ts';
 import { HandlerTable } from './handler-table.ts';
 import type { JitProfile } from './profile.ts';
 import type { Block, RegionInstruction } from './region.ts';
-import { compileRegion, FLAT_STACK, type MicrocodeRecord } from './region-compiler.ts';
+import { compileRegion, type MicrocodeRecord } from './region-compiler.ts';
+import { FLAT_STACK } from './region-guards.ts';
 import { cutEdges, type PieceLimits, selectBlocks, type Shape, shapeOf } from './structure.ts';
 
 export interface JitOptions {

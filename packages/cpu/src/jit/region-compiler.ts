@@ -15,30 +15,25 @@
  */
 import { MNEMONICS } from '../decode/table/index.ts';
 import {
-  BUDGET, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, SS, STACK_HIGH, STACK_LOW, STACK_MASK,
-  ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, X87_BLOCKED,
+  BUDGET, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE,
+  ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET,
 } from '../state/layout.ts';
 import { REC_P3 } from '../state/record.ts';
 import type { Label, Value } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import * as op from '../wasm/opcodes.ts';
 import { chain, CODE_MODES } from './chain.ts';
-import { type BlockedWord, ConstantEmitter } from './constant-emitter.ts';
+import { ConstantEmitter } from './constant-emitter.ts';
 import { deadFlags, flagsDeadAtStart } from './dead-flags.ts';
-import { relativeTarget } from './discover.ts';
 import { rotationCode } from './flag-emitter.ts';
 import { FLAG_KINDS, type HeldFlags, type PendingFlags } from './lazy-flags.ts';
 import { COUNT_INSTRUCTIONS, COUNT_RUNS, type RegionMarks } from './profile.ts';
 import { pagesToGuard } from './page-guards.ts';
+import { guardRegion } from './region-guards.ts';
 import type { Block, Edge, RegionInstruction, Terminator } from './region.ts';
 import type { Shape } from './structure.ts';
 import { targetHash } from './target-hash.ts';
 import { stackEffect, x87Depths, x87Place } from './x87-depth.ts';
-
-/** Words of the area that say that the stack is flat in legacy modes, and their values then. */
-export const FLAT_STACK: readonly (readonly [word: number, value: 0 | 0xffff_ffff])[] = [
-  [STACK_MASK, 0xffff_ffff], [STACK_LOW, 0], [STACK_HIGH, 0xffff_ffff], [SEG + SS * SEG_SIZE + SEG_BASE, 0],
-];
 
 export interface RegionSource {
   /** The stack is flat now (legacy modes). */
@@ -81,10 +76,6 @@ const REGION_TYPE = { params: [], results: [op.I32] } as const;
 const REGION_CALLEE = { table: 0, type: 0 } as const;
 /** Up to so many targets are compared one after the other. */
 const FEW_TARGETS = 3;
-/** Access rights as in the VMCS: unusable, S, code, expand-down, writable. */
-const RIGHTS_MASK = 0x1_001e;
-const WRITABLE_DATA = 0x12;
-const LIMIT_16 = 0xffff;
 
 /** How flags may stand where a region is left. */
 const EXITS: readonly (HeldFlags | null)[] = [null, ...FLAG_KINDS.flatMap((kind) => [1, 2, 4, 8].map((size) => ({ kind, size })))];
@@ -227,7 +218,7 @@ class RegionFunction {
     b.set(b.pageRip, b.loadI64(b.cpu, PAGE_RIP));
     const go = b.block();
     const refuse = b.block();
-    this.#guards(refuse);
+    guardRegion(b, this.#source.shape, this.#source.entry.instructions[0]!.ins.mode, this.#source.tlbSet, refuse);
     b.br(go);
     b.end();
     b.storeI64(b.cpu, RIP, b.rip(offset));
@@ -271,64 +262,6 @@ class RegionFunction {
       b.storeI64(b.cpu, RIP, b.rip(offset));
       b.return(b.i32(ST_COMPILE));
     });
-  }
-
-  #guards(refuse: Label): void {
-    const b = this.#b;
-    b.brIf(refuse, b.ne(b.loadI32(b.cpu, TLB_SET), b.i32(this.#source.tlbSet)));
-    const { mode } = this.#source.entry.instructions[0]!.ins;
-    if (mode === 64) this.#guardTargets(refuse);
-    else b.segments.add(CS);
-    if (mode === 16) this.#guardRange(refuse);
-    if (b.needsFlatStack) this.#guardStack(refuse);
-    for (const segment of b.segments) this.#guardSegment(refuse, segment, mode === 16);
-    for (const word of b.blocked) b.brIf(refuse, this.#isBlocked(word));
-  }
-
-  /**
-   * No relative branch may lead out of the canonical addresses: it would fault itself, before it pushes or counts. That takes code
-   * near their end, so it is enough that bit 47 is the same around all targets.
-   */
-  #guardTargets(refuse: Label): void {
-    const b = this.#b;
-    const targets = this.#source.shape.order.flatMap(({ instructions }) => instructions.map(relativeTarget)).filter((target) => target !== null);
-    const [least, most] = [Math.min(0, ...targets), Math.max(0, ...targets)];
-    if (least === 0 && most < 0x1000) return;
-    const differ = b.xor(b.add(b.pageRip, b.i64(least)), b.add(b.pageRip, b.i64(most)));
-    b.brIf(refuse, b.ltS(b.shl(differ, b.i64(16)), b.i64(0)));
-  }
-
-  /** In 16-bit code IP must not wrap between the region's instructions: it stays within 64 KiB on all ways. */
-  #guardRange(refuse: Label): void {
-    const b = this.#b;
-    const all = this.#source.shape.order.flatMap(({ instructions }) => instructions);
-    const places = all.flatMap((found) => [found.offset, found.offset + found.ins.length, relativeTarget(found) ?? found.offset]);
-    for (const offset of [Math.min(...places), Math.max(...places)])
-      b.brIf(refuse, b.int('gtU', b.add(b.pageRip, b.i64(offset)), b.i64(LIMIT_16)));
-  }
-
-  /**
-   * All of 4 GiB can be addressed, in 16-bit code 64 KiB: the limit, for data also base and rights (writable, not expand-down;
-   * SDM vol. 3A, 3.4.5.1). 16-bit code adds the base.
-   */
-  #guardSegment(refuse: Label, segment: number, narrow: boolean): void {
-    const b = this.#b;
-    const at = SEG + segment * SEG_SIZE;
-    const limit = b.loadI32(b.cpu, at + SEG_LIMIT);
-    b.brIf(refuse, narrow ? b.ltU(limit, b.i32(LIMIT_16)) : b.ne(limit, b.i32(-1)));
-    if (segment === CS) return;
-    b.brIf(refuse, b.ne(b.and(b.loadI32(b.cpu, at + SEG_ATTR), b.i32(RIGHTS_MASK)), b.i32(WRITABLE_DATA)));
-    if (segment < FS && !narrow) b.brIf(refuse, b.ne(b.loadI64(b.cpu, at + SEG_BASE), b.i64(0)));
-  }
-
-  /** The stack is still flat. */
-  #guardStack(refuse: Label): void {
-    const b = this.#b;
-    for (const [word, wanted] of FLAT_STACK) b.brIf(refuse, b.ne(b.loadI64(b.cpu, word), wanted === 0 ? b.i64(0) : b.i64(-1, 0)));
-  }
-
-  #isBlocked(word: BlockedWord): Value {
-    return word === X87_BLOCKED ? this.#b.x87Special() : this.#b.loadI32(this.#b.cpu, word);
   }
 
   /** Another page of the region must still be where it was, in the execute TLB; else the interpreter looks for it. */
