@@ -391,7 +391,7 @@ describe('instruction breakpoints', () => {
     const FUNCTION = GUEST_CODE + 0x3000;
     // The function is in a page of its own, and called at the end of each round.
     // round: mov ecx, 1000; again: dec ecx; jnz again; call FUNCTION; dec edx; jnz round; hlt
-    guest.code([0xb9, 0xe8, 3, 0, 0, 0xff, 0xc9, 0x75, 0xfc, 0xe8, ...[0xf2, 0x2f, 0, 0], 0xff, 0xca, 0x75, 0xee, HLT]);
+    guest.code([0xb9, 0xe8, 3, 0, 0, 0xff, 0xc9, 0x75, 0xfc, 0xe8, 0xf2, 0x2f, 0, 0, 0xff, 0xca, 0x75, 0xee, HLT]);
     guest.code([0xff, 0xc7, 0xff, 0xc7, 0xc3], FUNCTION); // inc edi; inc edi; ret
     guest.setGpr(RDX, 300);
     guest.setGpr(RDI, 0);
@@ -414,7 +414,7 @@ describe('instruction breakpoints', () => {
 
   test('on an instruction that crosses pages', () => {
     const last = GUEST_CODE + 0xffe;
-    guest.code([0xe9, ...[0xf9, 0x0f, 0, 0]]); // jmp last
+    guest.code([0xe9, 0xf9, 0x0f, 0, 0]); // jmp last
     guest.code([0x48, 0x81, 0xc7, 1, 0, 0, 0, HLT], last); // add rdi, 1
     for (const at of [last, last + 2]) {
       guest.write(V.GUEST_RIP, GUEST_CODE);
