@@ -56,7 +56,7 @@ function movePage(): i64 {
   if (segmentFault) return 0;
   let count = min<i64>(elementsAhead(from, fromOffset), elementsAhead(to, toOffset));
   if (<u64>wanted < <u64>count) count = wanted;
-  if (count < 2 || !withinSegments(fromOffset, toOffset, count)) return 0;
+  if (count < 2 || !withinSegments(fromOffset, toOffset, sourceSegment, count, true)) return 0;
   const source = readHost(currentSet(), from, elementSize);
   if (source == 0) return -1;
   const target = directWriteHost(currentSet(), to, elementSize);
@@ -66,18 +66,18 @@ function movePage(): i64 {
 }
 
 /** The whole run lies within the segments' limits; a run that does not goes one element at a time, up to the fault. */
-function withinSegments(fromOffset: i64, toOffset: i64, count: i64): bool {
+export function withinSegments(fromOffset: i64, toOffset: i64, segment: i32, count: i64, writes: bool): bool {
   const bytes = <i32>count * elementSize;
-  linear(sourceSegment, fromOffset, bytes, false);
+  linear(segment, fromOffset, bytes, false);
   if (segmentFault) return false;
-  linear(ES, toOffset, bytes, true);
+  linear(ES, toOffset, bytes, writes);
   return !segmentFault;
 }
 
 /** Is the host address that of the page itself, and not of the bounce buffer? */
 // @ts-ignore: decorator
 @inline
-function isInPage(host: usize, linear: i64): bool {
+export function isInPage(host: usize, linear: i64): bool {
   return (<u32>host & 0xfff) == (<u32>linear & 0xfff) && host >> 12 != cpu >> 12;
 }
 

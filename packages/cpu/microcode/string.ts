@@ -1,13 +1,16 @@
-/** LODS, SCAS and CMPS (SDM vol. 2). */
+/** LODS, SCAS and CMPS (SDM vol. 2); repeated comparisons a page at a time where they can. */
 import { ES, FLAG_A, FLAG_B, FLAG_CF, FLAG_MODE, FLAG_RES, RAX, RDI, RSI, ST_FAULT, ST_NEXT } from "../src/state/layout";
 import { PREFIX_REPNE, REC_PREFIX } from "../src/state/record";
 import { cpu, get64, set32, set64 } from "./cpu";
-import { fault } from "./mmu";
+import { fault, readHost } from "./mmu";
 import { readSized, writeRegister } from "./operand";
 import { linear, segmentFault } from "./segmented";
 import {
-  beginString, countDown, elementSize, endString, goesOn, index, moveIndex, repeated, sourceSegment, step,
+  beginString, countDown, elementsAhead, elementSize, endString, goesOn, index, moveIndex, repeated, runLength, sourceSegment, step,
 } from "./string-loop";
+import { isInPage, withinSegments } from "./string-move";
+import { elementAt, elementsUntil, pairsUntil } from "./string-scan";
+import { currentSet } from "./tlb";
 
 /** What readElement() read, zero-extended. */
 let element: i64 = 0;
@@ -49,9 +52,44 @@ function setCompareFlags(a: i64, b: i64): void {
   set32(FLAG_MODE, <i32>0x80000000);
 }
 
+/** REPNE goes on until elements are equal, REPE until they are not. */
+// @ts-ignore: decorator
+@inline
+function untilEqual(rec: usize): bool {
+  return (load<u8>(rec + REC_PREFIX) & PREFIX_REPNE) != 0;
+}
+
 /** After a comparison: does REPE or REPNE end the loop? */
 function isEnd(rec: usize, equal: bool): bool {
-  return repeated && equal == ((load<u8>(rec + REC_PREFIX) & PREFIX_REPNE) != 0);
+  return repeated && equal == untilEqual(rec);
+}
+
+/** Host address of plain RAM at an offset in a segment; 0: go one at a time. */
+function pageOf(segment: i32, offset: i64): usize {
+  const from = linear(segment, offset, elementSize, false);
+  if (segmentFault) return 0;
+  const host = readHost(currentSet(), from, elementSize);
+  return host != 0 && isInPage(host, from) ? host : 0;
+}
+
+/** Elements that one page has room for from an index register on, at most `most`. */
+function elementsIn(segment: i32, register: usize, most: i64): i64 {
+  const offset = index(register);
+  const ahead = elementsAhead(linear(segment, offset, elementSize, false), offset);
+  return <u64>most < <u64>ahead ? most : ahead;
+}
+
+/** Elements compared within a page, the last of which is `element`; 0 when they must go one at a time, for what is special about them. */
+function scanPage(rec: usize): i64 {
+  if (step < 0 || !repeated) return 0;
+  const count = elementsIn(ES, RDI, runLength());
+  if (count < 2 || !withinSegments(index(RDI), index(RDI), ES, count, false)) return 0;
+  const host = pageOf(ES, index(RDI));
+  if (host == 0) return 0;
+  const mask: i64 = elementSize == 8 ? -1 : (<i64>1 << (elementSize << 3)) - 1;
+  const done = elementsUntil(host, count, elementSize, get64(RAX) & mask, untilEqual(rec));
+  element = elementAt(host + <usize>((done - 1) * elementSize), elementSize);
+  return done;
 }
 
 /** SCASB, SCASW, SCASD, SCASQ, with REPE, REPNE */
@@ -61,14 +99,18 @@ export function op_scas(rec: usize): i32 {
   let last: i64 = 0;
   let any = false;
   do {
-    if (!readElement(ES, RDI)) {
-      if (any) setCompareFlags(accumulator, last);
-      return ST_FAULT;
+    let count = scanPage(rec);
+    if (count == 0) {
+      if (!readElement(ES, RDI)) {
+        if (any) setCompareFlags(accumulator, last);
+        return ST_FAULT;
+      }
+      count = 1;
     }
     last = element;
     any = true;
-    moveIndex(RDI, step);
-    countDown(1);
+    moveIndex(RDI, count * step);
+    countDown(count);
     if (isEnd(rec, signExtend(last) == accumulator)) {
       setCompareFlags(accumulator, last);
       return ST_NEXT;
@@ -78,6 +120,24 @@ export function op_scas(rec: usize): i32 {
   return endString();
 }
 
+/** What comparePage() compared last at the source; `element` is what it compared it with. */
+let sourceElement: i64 = 0;
+
+/** As scanPage(), of two runs. */
+function comparePage(rec: usize): i64 {
+  if (step < 0 || !repeated) return 0;
+  const count = elementsIn(ES, RDI, elementsIn(sourceSegment, RSI, runLength()));
+  if (count < 2 || !withinSegments(index(RSI), index(RDI), sourceSegment, count, false)) return 0;
+  const a = pageOf(sourceSegment, index(RSI));
+  const b = a == 0 ? 0 : pageOf(ES, index(RDI));
+  if (b == 0) return 0;
+  const done = pairsUntil(a, b, count, elementSize, untilEqual(rec));
+  const last = <usize>((done - 1) * elementSize);
+  sourceElement = elementAt(a + last, elementSize);
+  element = elementAt(b + last, elementSize);
+  return done;
+}
+
 /** CMPSB, CMPSW, CMPSD, CMPSQ, with REPE, REPNE */
 export function op_cmps(rec: usize): i32 {
   if (!beginString(rec)) return ST_NEXT;
@@ -85,15 +145,19 @@ export function op_cmps(rec: usize): i32 {
   let second: i64 = 0;
   let any = false;
   do {
-    if (!readElement(sourceSegment, RSI)) return interrupted(any, first, second);
-    const source = element;
-    if (!readElement(ES, RDI)) return interrupted(any, first, second);
-    first = source;
+    let count = comparePage(rec);
+    if (count == 0) {
+      if (!readElement(sourceSegment, RSI)) return interrupted(any, first, second);
+      sourceElement = element;
+      if (!readElement(ES, RDI)) return interrupted(any, first, second);
+      count = 1;
+    }
+    first = sourceElement;
     second = element;
     any = true;
-    moveIndex(RSI, step);
-    moveIndex(RDI, step);
-    countDown(1);
+    moveIndex(RSI, count * step);
+    moveIndex(RDI, count * step);
+    countDown(count);
     if (isEnd(rec, first == second)) {
       setCompareFlags(first, second);
       return ST_NEXT;

@@ -156,3 +156,53 @@ describe('SCAS, CMPS', () => {
     expect(b.rflags() & 0x8d5n).toBe(0x810n);
   });
 });
+
+describe('REP SCAS and CMPS', () => {
+  const element = (bytes: readonly number[], at: number, size: number): string => bytes.slice(at, at + size).join();
+  const sizes = fc.constantFrom(1, 2, 4, 8);
+  const places = fc.integer({ min: 0x40, max: 0x2000 });
+  const counts = fc.integer({ min: 1, max: 0x700 });
+
+  /** Bytes that are the same for long but for a few. */
+  function flat(others: readonly number[]): number[] {
+    const bytes = Array.from({ length: PAGES * 0x1000 }, () => 0x55);
+    for (const at of others) bytes[at] = 0xaa;
+    return bytes;
+  }
+
+  /** Elements from the first on until the comparison ends the loop, or all. */
+  function until(count: number, ends: (i: number) => boolean): number {
+    for (let i = 0; i < count; i++) if (ends(i)) return i + 1;
+    return count;
+  }
+
+  it('stop behind the first element that is equal, or unequal, as element after element does', () => {
+    const others = fc.array(fc.integer({ min: 0, max: 0x5000 }), { maxLength: 3 });
+    fc.assert(
+      fc.property(places, places, counts, sizes, fc.boolean(), fc.boolean(), others, (a, z, count, size, equal, sought, differ) => {
+        const { b, write } = bench();
+        const model = flat([...differ, z + Math.floor(count / 2) * size]);
+        write(0, model);
+        const value = BigInt(`0x${(sought ? 'aa' : '55').repeat(8)}`);
+        const wanted = element(Array.from({ length: 8 }, () => (sought ? 0xaa : 0x55)), 0, size);
+        const scanned = until(count, (i) => (element(model, z + i * size, size) === wanted) === equal);
+        const compared = until(count, (i) => (element(model, a + i * size, size) === element(model, z + i * size, size)) === equal);
+        for (const [name, done] of [['scas', scanned], ['cmps', compared]] as const) {
+          b.setRflags(2n);
+          b.set(L.RAX, value);
+          b.set(L.RSI, LINEAR + BigInt(a));
+          b.set(L.RDI, LINEAR + BigInt(z));
+          b.set(L.RCX, BigInt(count));
+          let status = L.ST_POLL as number;
+          while (status === L.ST_POLL) status = b.op(name, equal ? { size, repne: true } : { size, rep: true });
+          expect(status).toBe(L.ST_NEXT);
+          expect([name, b.get(L.RDI), b.get(L.RCX)]).toEqual([name, LINEAR + BigInt(z + done * size), BigInt(count - done)]);
+          const at = (done - 1) * size;
+          const same = element(model, z + at, size) === (name === 'scas' ? wanted : element(model, a + at, size));
+          expect((b.rflags() & 0x40n) !== 0n).toBe(same);
+        }
+      }),
+      { numRuns: 150 },
+    );
+  });
+});
