@@ -6,7 +6,8 @@
  */
 import { Emitter } from '../semantics/emitter.ts';
 import { MemoryStack, type X87Stack } from '../semantics/x87/stack.ts';
-import { CURRENT_RECORD, RIP, TLB_ENTRIES, TLB_READ, TLB_SET, TLB_WRITE } from '../state/layout.ts';
+import { tlbOffset } from '../semantics/tlb-offset.ts';
+import { CURRENT_RECORD, RIP, TLB_READ, TLB_SET, TLB_WRITE } from '../state/layout.ts';
 import {
   REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_LENGTH, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_SCALE, REC_SEG,
 } from '../state/record.ts';
@@ -37,7 +38,6 @@ export interface Surroundings {
 /** Where the pointer of the n-th operand stands; the fourth register of VEX instructions shares the immediate's place. */
 const POINTERS = [REC_P1, REC_P2, REC_P3, REC_IMM] as const;
 
-const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
 
 export class DynamicEmitter extends Emitter {
   readonly record: Value;
@@ -175,7 +175,7 @@ export class DynamicEmitter extends Emitter {
 
   /** Entry of the current set: its tables follow one another at fixed distances. */
   #tlbEntry(linear: Value): Value {
-    const index = this.and(this.wrap(this.shrU(linear, this.i64(8))), this.i32(INDEX_MASK));
+    const index = tlbOffset(this, linear);
     return this.add(this.loadI32(this.cpu, TLB_SET), index);
   }
 

@@ -15,9 +15,10 @@
  * registers that matter (record, budget, page) stay in machine registers. Direct branches within a page are linked:
  * the branch's record remembers the target's trace.
  */
+import { tlbOffset } from '../semantics/tlb-offset.ts';
 import {
   BUDGET, CODE_HOST, CODE_LIMIT, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP,
-  ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_NEXT, ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET, TRACE_HASH,
+  ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_NEXT, ST_SLICE, ST_TRANSLATE, TLB_EXECUTE, TLB_SET, TRACE_HASH,
   TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT,
 } from '../state/layout.ts';
 import {
@@ -305,7 +306,7 @@ class MainFunction {
   #fetch(linear: Value): Value {
     const b = this.#b;
     const host = b.temp(op.I32);
-    const entry = b.add(b.loadI32(b.cpu, TLB_SET), b.and(b.wrap(b.shrU(linear, b.i64(8))), b.i32((TLB_ENTRIES - 1) << 4)));
+    const entry = b.add(b.loadI32(b.cpu, TLB_SET), tlbOffset(b, linear));
     b.if(b.ne(b.loadI64(entry, TLB_EXECUTE), b.and(linear, b.i64(-0x1000))), () => {
       b.storeI64(b.cpu, RIP, this.#rip);
       b.storeI32(b.cpu, BUDGET, this.#budget);

@@ -8,8 +8,9 @@ import { wantsSumOnly } from '../interpreter/mnemonic-traits.ts';
 import type { FormShape, Modified } from '../semantics/emitter.ts';
 import { isVex } from '../semantics/vector/operand.ts';
 import { MemoryStack, type X87Stack } from '../semantics/x87/stack.ts';
+import { tlbOffset } from '../semantics/tlb-offset.ts';
 import {
-  AVX_BLOCKED, FPR, GPR, SEG, SEG_BASE, SEG_SIZE, SSE_BLOCKED, TLB_ENTRIES, TLB_READ, TLB_WRITE, X87_BLOCKED, XMM, XMM_SIZE,
+  AVX_BLOCKED, FPR, GPR, SEG, SEG_BASE, SEG_SIZE, SSE_BLOCKED, TLB_READ, TLB_WRITE, X87_BLOCKED, XMM, XMM_SIZE,
 } from '../state/layout.ts';
 import type { Value } from '../wasm/function-builder.ts';
 import * as op from '../wasm/opcodes.ts';
@@ -22,7 +23,6 @@ import { X87Locals } from './x87-locals.ts';
 
 const FS = 4;
 const RIP_BASE = 16;
-const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
 const GPRS = 16;
 const LIMIT_16 = 0xffff;
 
@@ -393,7 +393,7 @@ export class ConstantEmitter extends FlagEmitter {
   }
 
   #lookUp(linear: Value, size: number, table: number): Value {
-    const entry = this.and(this.wrap(this.shrU(linear, this.i64(8))), this.i32(INDEX_MASK));
+    const entry = tlbOffset(this, linear);
     const last = size === 1 ? linear : this.add(linear, this.i64(size - 1));
     const tag = this.loadI64(entry, this.#tlbSet + table);
     const misses = this.ne(tag, this.and(last, this.i64(-0x1000)));

@@ -14,9 +14,10 @@
  *   registers, BUDGET and RIP to the area; on to the next region, or back to the interpreter
  */
 import { MNEMONICS } from '../decode/table/index.ts';
+import { tlbOffset } from '../semantics/tlb-offset.ts';
 import {
   BUDGET, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE,
-  ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE, ST_TRANSLATE, TLB_ENTRIES, TLB_EXECUTE, TLB_SET,
+  ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE, ST_TRANSLATE, TLB_EXECUTE, TLB_SET,
 } from '../state/layout.ts';
 import { REC_P3 } from '../state/record.ts';
 import type { Label, Value } from '../wasm/function-builder.ts';
@@ -70,7 +71,6 @@ interface Import {
   readonly result: op.ValueType | null;
 }
 
-const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
 /** Type and table of regions: the first ones of each module. */
 const REGION_TYPE = { params: [], results: [op.I32] } as const;
 const REGION_CALLEE = { table: 0, type: 0 } as const;
@@ -270,7 +270,7 @@ class RegionFunction {
     const host = this.#source.pages.get(number)!;
     const base = b.loadI64(b.cpu, SEG + CS * SEG_SIZE + SEG_BASE);
     const linear = b.add(b.add(b.pageRip, base), b.i64(number * 0x1000));
-    const entry = b.and(b.wrap(b.shrU(linear, b.i64(8))), b.i32(INDEX_MASK));
+    const entry = tlbOffset(b, linear);
     const table = this.#source.tlbSet + TLB_EXECUTE;
     const moved = b.or(b.ne(b.loadI64(entry, table), linear), b.ne(b.add(b.wrap(linear), b.loadI32(entry, table + 8)), b.i32(host)));
     b.ifPlain(moved, () => this.#leave(block.offset, ST_INTERPRET));

@@ -147,14 +147,20 @@ function reversePostorder(entry: Block, count: number): { order: Block[]; positi
   return { order, position };
 }
 
-/** Cooper, Harvey and Kennedy's iteration, over positions. */
-function immediateDominators(order: readonly Block[], position: Int32Array): Int32Array {
-  const dominator = new Int32Array(order.length).fill(-1);
-  dominator[0] = 0;
+/** By position, the positions from which edges come. */
+function predecessors(order: readonly Block[], position: Int32Array): readonly (readonly number[])[] {
   const before: number[][] = order.map(() => []);
   order.forEach((block, at) => {
     for (const { block: target } of edgesOf(block)) if (target) before[position[target.id]!]!.push(at);
   });
+  return before;
+}
+
+/** Cooper, Harvey and Kennedy's iteration, over positions. */
+function immediateDominators(order: readonly Block[], position: Int32Array): Int32Array {
+  const dominator = new Int32Array(order.length).fill(-1);
+  dominator[0] = 0;
+  const before = predecessors(order, position);
   const common = (x: number, y: number): number => {
     let [a, b] = [x, y];
     while (a !== b) {
@@ -215,13 +221,12 @@ function describe(order: readonly Block[], position: Int32Array, dominator: Int3
 /** Marks what lies between a loop's head and its back edges, backwards from these. */
 function loopsOf(order: readonly Block[], position: Int32Array): boolean[] {
   const inLoop = order.map(() => false);
-  const before: number[][] = order.map(() => []);
+  const before = predecessors(order, position);
   const backEdges: [number, number][] = [];
   order.forEach((block, at) => {
     for (const { block: target } of edgesOf(block)) {
       if (!target) continue;
       const to = position[target.id]!;
-      before[to]!.push(at);
       if (to <= at) backEdges.push([at, to]);
     }
   });
