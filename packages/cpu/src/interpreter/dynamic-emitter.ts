@@ -72,11 +72,15 @@ export class DynamicEmitter extends Emitter {
   }
 
   address(): Value {
+    return this.add(this.addressSum(), this.loadI64(this.loadI32(this.record, REC_SEG), 0));
+  }
+
+  /** What the record's memory operand adds up to in its segment. */
+  addressSum(): Value {
     const base = this.loadI64(this.loadI32(this.record, REC_BASE), 0);
     const index = this.loadI64(this.loadI32(this.record, REC_INDEX_REG), 0);
     const scaled = this.shl(index, this.load(op.I64_LOAD8_U, this.record, REC_SCALE));
-    const offset = this.add(this.add(base, scaled), this.loadI64(this.record, REC_DISP));
-    return this.add(offset, this.loadI64(this.loadI32(this.record, REC_SEG), 0));
+    return this.add(this.add(base, scaled), this.loadI64(this.record, REC_DISP));
   }
 
   nextRip(): Value {

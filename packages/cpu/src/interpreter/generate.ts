@@ -17,19 +17,19 @@
  */
 import { tlbOffset } from '../semantics/tlb-offset.ts';
 import {
-  BUDGET, CODE_HOST, CODE_LIMIT, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP,
+  BUDGET, CODE_HOST, CODE_LIMIT, CODE_MODE, CS, CURRENT_RECORD, EA, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP,
   ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_NEXT, ST_SLICE, ST_TRANSLATE, TLB_EXECUTE, TLB_SET, TRACE_HASH,
   TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT,
 } from '../state/layout.ts';
 import {
-  HANDLER_REGION, REC_HANDLER, REC_IMM, REC_INDEX, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_PREFIX, REC_SIZE,
+  REC_HANDLER, REC_IMM, REC_INDEX, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_PREFIX, REC_SEG, REC_SIZE,
 } from '../state/record.ts';
 import type { Label, Value } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import * as op from '../wasm/opcodes.ts';
 import { DynamicEmitter, type MicrocodeImports } from './dynamic-emitter.ts';
 import {
-  FIRST_INSTRUCTION_HANDLER, HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_TOO_LONG, type Handler,
+  FIRST_INSTRUCTION_HANDLER, HANDLER_ADDRESS, HANDLER_ADDRESS_32, HANDLER_CHECK_PAGE, HANDLER_TOO_LONG, type Handler,
 } from './handlers.ts';
 
 /** Bit of REC_PREFIX in branch records: the target lies in the same page and may be linked. */
@@ -332,18 +332,19 @@ class MainFunction {
       (): void => this.#jumpRelative(null, 0),
       (): void => this.#heat(),
       (): void => this.#region(),
+      (): void => this.#address(call),
       ...this.#inline.map((h) => (): void => {
         b.form = h.shape;
         h.semantics!(b);
         this.#advance();
       }),
     ];
-    // Innermost block first: handler numbers 0 to HANDLER_REGION, then from FIRST_INSTRUCTION_HANDLER on.
+    // Innermost block first: handler numbers 0 to HANDLER_ADDRESS_32, then from FIRST_INSTRUCTION_HANDLER on.
     const labels: Label[] = [];
     for (let i = bodies.length - 1; i >= 0; i--) labels[i] = b.block();
-    const table: Label[] = labels.slice(0, HANDLER_REGION + 1);
-    for (let i = HANDLER_REGION + 1; i < FIRST_INSTRUCTION_HANDLER; i++) table.push(call);
-    table.push(...labels.slice(HANDLER_REGION + 1));
+    const table: Label[] = labels.slice(0, HANDLER_ADDRESS_32 + 1);
+    for (let i = HANDLER_ADDRESS_32 + 1; i < FIRST_INSTRUCTION_HANDLER; i++) table.push(call);
+    table.push(...labels.slice(HANDLER_ADDRESS_32 + 1));
     b.brTable(table, call, b.load(op.I32_LOAD16_U, b.record, REC_HANDLER));
     for (const body of bodies) {
       b.end();
@@ -410,6 +411,17 @@ class MainFunction {
     this.#deliver();
   }
 
+  /** The address of a memory operand, while its segment is data of 4 GiB; else the microcode tells what is wrong with it. */
+  #address(call: Label): void {
+    const b = this.#b;
+    const segment = b.loadI32(b.record, REC_SEG);
+    const offset = b.copy(b.and(b.addressSum(), b.i64(-1, 0)));
+    const end = b.add(offset, b.load(op.I64_LOAD32_U, b.record, REC_P2));
+    b.brIf(call, b.or(b.isLimited(segment, 0), b.int('gtU', end, b.i64(0, 1))));
+    b.storeI64(b.cpu, EA, b.and(b.add(offset, b.loadI64(segment, SEG_BASE)), b.i64(-1, 0)));
+    this.#advance();
+  }
+
   #jumpTo(rip: Value, own: number): void {
     const b = this.#b;
     b.set(this.#rip, rip);
@@ -469,7 +481,7 @@ class MainFunction {
     const is = (handler: number): Value => b.eq(number, b.i32(handler));
     const raising = b.select(is(HANDLER_TOO_LONG), b.i32(tooLong), b.i32(undefinedOpcode));
     const other = b.select(is(HANDLER_CHECK_PAGE), b.i32(checkPage), raising);
-    return b.select(is(HANDLER_ADDRESS), b.i32(address), other);
+    return b.select(b.or(is(HANDLER_ADDRESS), is(HANDLER_ADDRESS_32)), b.i32(address), other);
   }
 
   #leaveWithFault(): void {

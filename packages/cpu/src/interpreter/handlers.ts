@@ -8,15 +8,17 @@ import { SEMANTICS } from '../semantics/registry.ts';
 
 /** Goes on at another trace. HANDLER_EXIT_TRACE (0), HANDLER_HEAT (2) and HANDLER_REGION (3) are in state/record.ts. */
 export const HANDLER_GOTO = 1;
+/** As HANDLER_ADDRESS, for 32-bit addresses of 32-bit code about which nothing else is special: in place where the segment limits nothing. */
+export const HANDLER_ADDRESS_32 = 4;
 /** Checks that the second page of an instruction that crosses pages is still where it was. */
-export const HANDLER_CHECK_PAGE = 4;
+export const HANDLER_CHECK_PAGE = 5;
 /** Computes the linear address of a legacy-mode memory operand into EA. */
-export const HANDLER_ADDRESS = 5;
+export const HANDLER_ADDRESS = 6;
 /** Raises #UD. */
-export const HANDLER_UNDEFINED = 6;
+export const HANDLER_UNDEFINED = 7;
 /** Raises #GP(0): an instruction of more than fifteen bytes. */
-export const HANDLER_TOO_LONG = 7;
-export const FIRST_INSTRUCTION_HANDLER = 8;
+export const HANDLER_TOO_LONG = 8;
+export const FIRST_INSTRUCTION_HANDLER = 9;
 
 export interface Handler {
   readonly key: string;
@@ -78,13 +80,13 @@ export function handlerKey(name: string, operands: readonly OperandShape[], oper
 const INLINE: readonly [RegExp, readonly number[]][] = [
   [/^(mov|add|sub|cmp|and|or|xor|test)$/, [1, 4, 8]],
   [/^(lea[48]|movzx|movsx|movsxd|inc|dec|imul|shl|shr|sar|neg|not|cdqe|cmov(b|ae|e|ne|be|a|s|ns|l|ge|le|g)|adc|sbb|bt|rol|ror|xchg)$/, [4, 8]],
-  [/^(push|pop|call|ret|leave|jmp)$/, [8]],
+  [/^jmp$/, [4, 8]],
   [/^(j(o|no|b|ae|e|ne|be|a|s|ns|p|np|l|ge|le|g)|set(e|ne|b|ae|l|g|a|be)|nop|endbr64)$/, [1, 2, 4, 8]],
 ];
 
 export function isInline(name: string, shape: FormShape): boolean {
   const first = shape.operands[0];
-  if (STACK_MNEMONICS.has(name)) return shape.long && shape.operandSize === 8;
+  if (STACK_MNEMONICS.has(name)) return shape.operandSize === (shape.long ? 8 : 4);
   if (name.startsWith('j') && first?.kind === 'rel') return shape.operandSize !== 2;
   const size = first ? first.size : 8;
   if (shape.operands.some((o) => o.kind === 'reg' && o.regClass !== RC_GPR && o.regClass !== RC_GPR_HIGH)) return false;

@@ -20,7 +20,7 @@ import {
 } from '../state/record.ts';
 import { PREFIX_LINKABLE } from './generate.ts';
 import {
-  HANDLER_ADDRESS, HANDLER_CHECK_PAGE, HANDLER_GOTO, HANDLER_TOO_LONG, HANDLER_UNDEFINED, handlerKey, semanticName,
+  HANDLER_ADDRESS, HANDLER_ADDRESS_32, HANDLER_CHECK_PAGE, HANDLER_GOTO, HANDLER_TOO_LONG, HANDLER_UNDEFINED, handlerKey, semanticName,
 } from './handlers.ts';
 import { accessesNothing, elementSize, elementWidth, endsTrace, gatherIndexWidth, isBitString, isEnter, isIndirectNear, isPop, isX87, readsFirst, waitsForX87, wantsSumOnly } from './mnemonic-traits.ts';
 import type { TraceArena } from './trace-arena.ts';
@@ -316,7 +316,8 @@ export class Translator {
 
   #addressRecord(record: number, offset: number, index: number, memory: Operand): number {
     const ins = this.#instruction;
-    this.#clear(record, HANDLER_ADDRESS, offset, index, ins.length);
+    const plain = ins.mode === 32 && ins.addressSize === 4 && !waitsForX87(ins) && !accessesNothing(ins) && !isBitString(ins);
+    this.#clear(record, plain ? HANDLER_ADDRESS_32 : HANDLER_ADDRESS, offset, index, ins.length);
     this.#memory.u8[record + REC_PREFIX] = sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT;
     this.#set(record, REC_P1, ins.memSegment);
     this.#set(record, REC_P2, memory.size);
@@ -327,7 +328,7 @@ export class Translator {
       this.#set(record, REC_IMM, ADDRESS_OF_BIT + ins.operands[1].size);
       this.#set(record, REC_IMM + 4, this.#pointer(ins.operands[1]));
     }
-    this.#setSum(record, offset, this.#area + ZERO);
+    this.#setSum(record, offset, this.#segmentBase(ins.memSegment));
     if (isPop(ins) && ins.memBase === RSP) this.#set(record, REC_DISP, ins.dispLo + ins.operandSize);
     return record + REC_SIZE;
   }

@@ -1,6 +1,6 @@
 /** What a region takes for granted, looked at where it is entered: it refuses to run where that is not so. */
 import {
-  CS, FS, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SIZE, SS, STACK_HIGH, STACK_LOW, STACK_MASK, TLB_SET, X87_BLOCKED,
+  CS, FS, SEG, SEG_BASE, SEG_LIMIT, SEG_SIZE, SS, STACK_HIGH, STACK_LOW, STACK_MASK, TLB_SET, X87_BLOCKED,
 } from '../state/layout.ts';
 import type { Label } from '../wasm/function-builder.ts';
 import type { ConstantEmitter } from './constant-emitter.ts';
@@ -13,9 +13,6 @@ export const FLAT_STACK: readonly (readonly [word: number, value: 0 | 0xffff_fff
   [STACK_MASK, 0xffff_ffff], [STACK_LOW, 0], [STACK_HIGH, 0xffff_ffff], [SEG + SS * SEG_SIZE + SEG_BASE, 0],
 ];
 
-/** Access rights as in the VMCS: unusable, S, code, expand-down, writable. */
-const RIGHTS_MASK = 0x1_001e;
-const WRITABLE_DATA = 0x12;
 const LIMIT_16 = 0xffff;
 
 /** Branches to `refuse` unless all that the code of the region relies on is so. `mode`: 16, 32 or 64. */
@@ -58,7 +55,7 @@ function guardSegment(b: ConstantEmitter, segment: number, narrow: boolean, refu
   const limit = b.loadI32(b.cpu, at + SEG_LIMIT);
   b.brIf(refuse, narrow ? b.ltU(limit, b.i32(LIMIT_16)) : b.ne(limit, b.i32(-1)));
   if (segment === CS) return;
-  b.brIf(refuse, b.ne(b.and(b.loadI32(b.cpu, at + SEG_ATTR), b.i32(RIGHTS_MASK)), b.i32(WRITABLE_DATA)));
+  b.brIf(refuse, b.isNotWritableData(b.cpu, at));
   if (segment < FS && !narrow) b.brIf(refuse, b.ne(b.loadI64(b.cpu, at + SEG_BASE), b.i64(0)));
 }
 

@@ -1,6 +1,6 @@
 import {
   FCW, FLAG_A, FLAG_B, FLAG_CF, FLAG_MODE, FLAG_RES, FSW, GPR, SSE_BLOCKED, X87_BLOCKED, AVX_BLOCKED, EVENT_VECTOR, EVENT_TYPE,
-  EVENT_HAS_ERROR, EVENT_ERROR, REAL_MODE, CODE_LIMIT, CS, SEG, SEG_LIMIT, SEG_SIZE,
+  EVENT_HAS_ERROR, EVENT_ERROR, REAL_MODE, CODE_LIMIT, CS, SEG, SEG_ATTR, SEG_LIMIT, SEG_SIZE,
 } from '../state/layout.ts';
 import { FunctionBuilder, type Value } from '../wasm/function-builder.ts';
 import * as op from '../wasm/opcodes.ts';
@@ -27,6 +27,9 @@ export interface FormShape {
 
 /** A subtraction, in FLAG_MODE. */
 const MODE_SUB = 0x8000_0000 | 0;
+/** Access rights as in the VMCS: unusable, S, code, expand-down, writable; and what they are for data that can be written. */
+const SEGMENT_RIGHTS = 0x1_001e;
+const WRITABLE_DATA = 0x12;
 /** Masks of the x87 exceptions in the control word, and the summary of those pending in the status word. */
 const X87_EXCEPTIONS = 0x3f;
 const X87_SUMMARY = 0x80;
@@ -207,6 +210,18 @@ export abstract class Emitter extends FunctionBuilder {
 
   loadLinear(linear: Value, size: number): Value {
     return this.loadSized(this.translateRead(linear, size), 0, size);
+  }
+
+  /** Whether (i32) the segment register whose cache stands at `base + offset` is anything but writable data of 4 GiB (SDM vol. 3A, 3.4.5.1). */
+  isLimited(base: Value, offset: number): Value {
+    const limited = this.ne(this.loadI32(base, offset + SEG_LIMIT), this.i32(-1));
+    return this.or(limited, this.isNotWritableData(base, offset));
+  }
+
+  /** Whether it is unusable, code, read-only, or expands down. */
+  isNotWritableData(base: Value, offset: number): Value {
+    const rights = this.and(this.loadI32(base, offset + SEG_ATTR), this.i32(SEGMENT_RIGHTS));
+    return this.ne(rights, this.i32(WRITABLE_DATA));
   }
 
   // ---- widths
