@@ -5,9 +5,9 @@
  * function of its own that the big one calls through a table; the differences are in `Surroundings`.
  */
 import { Emitter } from '../semantics/emitter.ts';
-import { MemoryStack, type X87Stack } from '../semantics/x87/stack.ts';
+import { MemoryStack } from '../semantics/x87/stack.ts';
 import { tlbOffset } from '../semantics/tlb-offset.ts';
-import { CURRENT_RECORD, RIP, TLB_READ, TLB_SET, TLB_WRITE } from '../state/layout.ts';
+import { CURRENT_RECORD, TLB_READ, TLB_SET, TLB_WRITE } from '../state/layout.ts';
 import {
   REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_LENGTH, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_SCALE, REC_SEG,
 } from '../state/record.ts';
@@ -31,6 +31,10 @@ export interface Surroundings {
   fault: Label;
   /** RIP minus page offset, as a value. */
   pageRip(): Value;
+  /** RIP of the instruction. */
+  rip(): Value;
+  /** Leaves the instruction to the microcode function `name`, if the condition holds. */
+  microcode(condition: Value, name: string): void;
   jumpRelative(condition: Value | null): void;
   jumpIndirect(rip: Value): void;
 }
@@ -38,14 +42,13 @@ export interface Surroundings {
 /** Where the pointer of the n-th operand stands; the fourth register of VEX instructions shares the immediate's place. */
 const POINTERS = [REC_P1, REC_P2, REC_P3, REC_IMM] as const;
 
-
 export class DynamicEmitter extends Emitter {
   readonly record: Value;
   readonly #cpu: Value;
   readonly #imports: MicrocodeImports;
   readonly operandsConstant = false;
   surroundings: Surroundings | undefined;
-  readonly x87: X87Stack = new MemoryStack(this);
+  readonly x87: MemoryStack = new MemoryStack(this);
 
   constructor(params: readonly op.ValueType[], cpu: (f: DynamicEmitter) => Value, record: (f: DynamicEmitter) => Value, imports: MicrocodeImports) {
     super(params);
@@ -147,12 +150,13 @@ export class DynamicEmitter extends Emitter {
     this.commit(slow);
   }
 
-  /** In a handler that is a function of its own. */
   leaveToMicrocode(condition: Value): void {
-    const name = `op_${this.form.mnemonic}`;
-    const index = this.#imports.handlers.get(name);
-    if (index === undefined) throw new Error(`the microcode has no ${name}`);
-    this.if(condition, () => this.return(this.call(index, op.I32, this.record)));
+    this.place.microcode(condition, `op_${this.form.mnemonic}`);
+  }
+
+  override requireX87(): void {
+    super.requireX87();
+    this.x87.begin();
   }
 
   stackRegister(operand: number): Value {
@@ -160,7 +164,7 @@ export class DynamicEmitter extends Emitter {
   }
 
   currentRip(): Value {
-    return this.loadI64(this.cpu, RIP);
+    return this.place.rip();
   }
 
   dataPointer(linear: Value): Value {

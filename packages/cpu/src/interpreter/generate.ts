@@ -7,7 +7,7 @@
  *         br_table handler number
  *       end h[0]: code of handler 0; on to the next record
  *       ...
- *       end call: a handler that is a function of its own
+ *       end call, end element: a handler that is a function of its own, or what another leaves to the microcode
  *     end jump: RIP is in a local, back to dispatch
  *   ...
  *
@@ -107,7 +107,15 @@ export function generateInterpreter(handlers: readonly Handler[], extraMicrocode
   const undefinedOpcode = module.addElement(module.addFunction(HANDLER_TYPE, raisingHandler(imports, UD_VECTOR, null)));
   const tooLong = module.addElement(module.addFunction(HANDLER_TYPE, raisingHandler(imports, GP_VECTOR, 0)));
 
-  const main = new MainFunction(imports, { table: module.ownTable, type: module.type(HANDLER_TYPE) }, regions, inline, firstCalled, { checkPage, address, undefinedOpcode, tooLong });
+  // And what those in the interpreter's function leave to the microcode.
+  const elements = new Map<string, number>();
+  const elementOf = (name: string): number => {
+    const element = elements.get(name) ?? module.addElement(handlerIndex(imports, name));
+    elements.set(name, element);
+    return element;
+  };
+
+  const main = new MainFunction(imports, { table: module.ownTable, type: module.type(HANDLER_TYPE), elementOf }, regions, inline, firstCalled, { checkPage, address, undefinedOpcode, tooLong });
   module.exportFunction('run', module.addFunction({ params: [op.I32], results: [op.I32] }, main.build()));
   return { bytes: module.finish(), numbers };
 }
@@ -128,6 +136,8 @@ function handlerFunction(imports: MicrocodeImports, body: (b: DynamicEmitter) =>
   b.surroundings = {
     fault,
     pageRip: () => b.loadI64(b.cpu, PAGE_RIP),
+    rip: () => b.loadI64(b.cpu, RIP),
+    microcode: (condition, name) => b.if(condition, () => b.return(b.call(handlerIndex(imports, name), op.I32, b.record))),
     jumpRelative: (condition) => {
       if (condition) b.if(condition, () => leave(b.relativeTarget()));
       else leave(b.relativeTarget());
@@ -142,6 +152,12 @@ function handlerFunction(imports: MicrocodeImports, body: (b: DynamicEmitter) =>
   b.end();
   b.push(b.i32(ST_FAULT));
   return b.finish();
+}
+
+function handlerIndex(imports: MicrocodeImports, name: string): number {
+  const index = imports.handlers.get(name);
+  if (index === undefined) throw new Error(`the microcode has no ${name}`);
+  return index;
 }
 
 /** An indirect JMP or CALL counts where it goes, if its record has a profile. */
@@ -196,6 +212,11 @@ interface Callees {
   readonly type: number;
 }
 
+interface CalledHandlers extends Callees {
+  /** Place in the table of a function of the microcode that executes a record. */
+  elementOf(name: string): number;
+}
+
 class MainFunction {
   readonly #b: DynamicEmitter;
   readonly #rip: Value;
@@ -203,10 +224,12 @@ class MainFunction {
   readonly #budget: Value;
   readonly #link: Value;
   readonly #status: Value;
+  /** Place in the table of the function to call. */
+  readonly #element: Value;
   /** Nonzero: the next trace is interpreted even if it was compiled. */
   readonly #interpret: Value;
   readonly #imports: MicrocodeImports;
-  readonly #called: Callees;
+  readonly #called: CalledHandlers;
   readonly #regions: Callees;
   readonly #inline: readonly Handler[];
   readonly #firstCalled: number;
@@ -216,7 +239,7 @@ class MainFunction {
   #jump: Label = 0;
 
   constructor(
-    imports: MicrocodeImports, called: Callees, regions: Callees, inline: readonly Handler[], firstCalled: number, fixed: FixedElements,
+    imports: MicrocodeImports, called: CalledHandlers, regions: Callees, inline: readonly Handler[], firstCalled: number, fixed: FixedElements,
   ) {
     const b = new DynamicEmitter([op.I32], (f) => f.param(0), (f) => f.permanentLocal(op.I32), imports);
     this.#b = b;
@@ -225,6 +248,7 @@ class MainFunction {
     this.#budget = b.permanentLocal(op.I32);
     this.#link = b.permanentLocal(op.I32);
     this.#status = b.permanentLocal(op.I32);
+    this.#element = b.permanentLocal(op.I32);
     this.#interpret = b.permanentLocal(op.I32);
     this.#imports = imports;
     this.#called = called;
@@ -245,10 +269,16 @@ class MainFunction {
     const leave = b.block();
     const fault = b.block();
     this.#jump = b.block();
+    const element = b.block();
     const call = b.block();
     b.surroundings = {
       fault,
       pageRip: () => this.#pageRip,
+      rip: () => this.#ownRip(),
+      microcode: (condition, name) => {
+        b.set(this.#element, b.i32(this.#called.elementOf(name)));
+        b.brIf(element, condition);
+      },
       jumpRelative: (condition) => this.#jumpRelative(condition, 1),
       jumpIndirect: (rip) => {
         profile(b, this.#imports, rip, this.#pageRip);
@@ -456,14 +486,15 @@ class MainFunction {
   #callHandler(leave: Label): void {
     const b = this.#b;
     const number = b.load(op.I32_LOAD16_U, b.record, REC_HANDLER);
+    const fixed = b.int('geU', b.i32(FIRST_INSTRUCTION_HANDLER - 1), number);
+    b.set(this.#element, b.select(fixed, this.#fixedElement(number), b.sub(number, b.i32(this.#firstCalled))));
+    b.end(); // element
     const rip = this.#ownRip();
     b.storeI64(b.cpu, RIP, rip);
     b.storeI64(b.cpu, NEXT_RIP, b.add(rip, b.load(op.I64_LOAD8_U, b.record, REC_LENGTH)));
     b.storeI32(b.cpu, CURRENT_RECORD, b.record);
     b.storeI32(b.cpu, BUDGET, b.sub(this.#budget, b.load(op.I32_LOAD8_U, b.record, REC_INDEX)));
-    const fixed = b.int('geU', b.i32(FIRST_INSTRUCTION_HANDLER - 1), number);
-    const element = b.select(fixed, this.#fixedElement(number), b.sub(number, b.i32(this.#firstCalled)));
-    b.set(this.#status, b.callIndirect(this.#called.table, this.#called.type, op.I32, element, b.record));
+    b.set(this.#status, b.callIndirect(this.#called.table, this.#called.type, op.I32, this.#element, b.record));
     b.if(b.eqz(this.#status), () => this.#advance());
     b.leaveWithFault(b.eq(this.#status, b.i32(ST_FAULT)));
     const after = b.block();

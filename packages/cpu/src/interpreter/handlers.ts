@@ -84,7 +84,11 @@ const INLINE: readonly [RegExp, readonly number[]][] = [
   [/^(j(o|no|b|ae|e|ne|be|a|s|ns|p|np|l|ge|le|g)|set(e|ne|b|ae|l|g|a|be)|nop|endbr64)$/, [1, 2, 4, 8]],
 ];
 
+/** The same of x87 instructions. */
+const INLINE_X87 = /^(fld|fstp?|fild|fistp|fxch|fld1|fldz|fchs|fabs|fsqrt|f(add|subr?|mul|divr?)p?|fu?comip?)$/;
+
 export function isInline(name: string, shape: FormShape): boolean {
+  if (INLINE_X87.test(name)) return true;
   const first = shape.operands[0];
   if (STACK_MNEMONICS.has(name)) return shape.operandSize === (shape.long ? 8 : 4);
   if (name.startsWith('j') && first?.kind === 'rel') return shape.operandSize !== 2;

@@ -35,13 +35,20 @@ export interface X87Stack {
 /** The stack in the processor's area. */
 export class MemoryStack implements X87Stack {
   readonly #b: Emitter;
+  /** TOP and tags as the area has them, where an instruction has begun by loading them. */
+  #held: { top: Value; tags: Value } | null = null;
 
   constructor(b: Emitter) {
     this.#b = b;
   }
 
+  /** Loads TOP and tags once for all of the instruction. To be called where all ways through its code come by. */
+  begin(): void {
+    this.#held = { top: this.#b.loadI32(this.#b.cpu, FTOP), tags: this.#b.loadI32(this.#b.cpu, FTAG) };
+  }
+
   top(): Value {
-    return this.#b.loadI32(this.#b.cpu, FTOP);
+    return this.#held ? this.#held.top : this.#b.loadI32(this.#b.cpu, FTOP);
   }
 
   #register(i: Value): Value {
@@ -57,7 +64,12 @@ export class MemoryStack implements X87Stack {
   }
 
   #tags(): Value {
-    return this.#b.loadI32(this.#b.cpu, FTAG);
+    return this.#held ? this.#held.tags : this.#b.loadI32(this.#b.cpu, FTAG);
+  }
+
+  #setTags(tags: Value): void {
+    this.#b.storeI32(this.#b.cpu, FTAG, tags);
+    if (this.#held) this.#held.tags = tags;
   }
 
   requireUsed(i: Value): void {
@@ -73,14 +85,14 @@ export class MemoryStack implements X87Stack {
   }
 
   set(i: Value, value: Value): void {
-    const b = this.#b;
-    b.storeV128(this.#address(i), FPR, value);
-    b.storeI32(b.cpu, FTAG, b.or(this.#tags(), this.#bit(i)));
+    this.#b.storeV128(this.#address(i), FPR, value);
+    this.#setTags(this.#b.or(this.#tags(), this.#bit(i)));
   }
 
   #move(by: number): void {
-    const b = this.#b;
-    b.storeI32(b.cpu, FTOP, this.#register(b.i32(by)));
+    const top = this.#register(this.#b.i32(by));
+    this.#b.storeI32(this.#b.cpu, FTOP, top);
+    if (this.#held) this.#held.top = top;
   }
 
   push(): void {
@@ -89,7 +101,7 @@ export class MemoryStack implements X87Stack {
 
   pop(): void {
     const b = this.#b;
-    b.storeI32(b.cpu, FTAG, b.and(this.#tags(), b.xor(this.#bit(b.i32(0)), b.i32(-1))));
+    this.#setTags(b.and(this.#tags(), b.xor(this.#bit(b.i32(0)), b.i32(-1))));
     this.#move(1);
   }
 
