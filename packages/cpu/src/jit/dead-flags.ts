@@ -31,11 +31,22 @@ export function flagsDeadAtStart(instructions: readonly RegionInstruction[]): bo
   return instructions.reduceRight((after, instruction) => deadBefore(instruction, after), false);
 }
 
-function deadBefore({ ins, handler }: RegionInstruction, after: boolean): boolean {
+function deadBefore(instruction: RegionInstruction, after: boolean): boolean {
+  const { ins, handler } = instruction;
   const name = MNEMONICS[ins.mnemonic]!;
   const addressOnly = name === 'lea' || name === 'nop';
   if (!handler.semantics || (!addressOnly && ins.memory !== null)) return false;
-  if (SETS_ALL.has(name)) return true;
+  return overwritesFlags(instruction) || (passesFlags(instruction) && after);
+}
+
+/** Sets all flags where it completes, and reads none. */
+export function overwritesFlags({ ins }: RegionInstruction): boolean {
+  const name = MNEMONICS[ins.mnemonic]!;
   if (SHIFTS.has(name)) return ins.operands[1].kind === OP_IMM && (ins.immLo & (ins.operandSize === 8 ? 63 : 31)) !== 0;
-  return PASSES.has(name) && after;
+  return SETS_ALL.has(name);
+}
+
+/** Reads no flags but what it keeps. */
+export function passesFlags({ ins }: RegionInstruction): boolean {
+  return PASSES.has(MNEMONICS[ins.mnemonic]!);
 }

@@ -4,8 +4,8 @@
  */
 import { Emitter } from '../semantics/emitter.ts';
 import { FLAG_CF } from '../state/layout.ts';
-import type { Value } from '../wasm/function-builder.ts';
-import { FlagLocals, type FlagKind, type PendingFlags, type Rotation } from './lazy-flags.ts';
+import type { Label, Value } from '../wasm/function-builder.ts';
+import { FLAG_STATES, FlagLocals, flagState, type FlagKind, type HeldFlags, MERGED, type PendingFlags, type Rotation } from './lazy-flags.ts';
 
 /** In a rotation's code: the number of the result's top bit, then these. */
 const TOP_BIT = 63;
@@ -36,9 +36,10 @@ export abstract class FlagEmitter extends Emitter {
   #hold(kind: FlagKind, size: number, a: Value | null, b: Value | null, r: Value): void {
     if (this.flagsDead) return;
     const places = this.flags.of(size);
-    this.set(places.r, r);
-    if (a) this.set(places.a, a);
-    if (b) this.set(places.b, b);
+    const { operands, result } = FlagLocals.holds(kind);
+    if (result) this.set(places.r, r);
+    if (operands && a) this.set(places.a, a);
+    if (operands && b) this.set(places.b, b);
     this.pending = { held: { kind, size }, rotation: null };
   }
 
@@ -58,6 +59,7 @@ export abstract class FlagEmitter extends Emitter {
 
   override flagsStep(size: number, a: Value, result: Value, subtract: boolean): void {
     if (this.flagsDead) return;
+    this.#unmerge();
     this.#carryToArea();
     this.#hold(subtract ? 'dec' : 'inc', size, a, this.constant(size, 1), result);
   }
@@ -85,6 +87,7 @@ export abstract class FlagEmitter extends Emitter {
 
   override flagsRotate(size: number, result: Value, left: boolean): void {
     if (this.flagsDead) return;
+    this.#unmerge();
     this.set(this.flags.rotated, this.extendU(result));
     this.pending = { held: this.pending?.held ?? null, rotation: { left, size } };
   }
@@ -112,6 +115,7 @@ export abstract class FlagEmitter extends Emitter {
   }
 
   override carry(): Value {
+    this.#unmerge();
     if (!this.pending) return super.carry();
     const { held, rotation } = this.pending;
     if (rotation) return this.#rotation(rotation).carry;
@@ -119,10 +123,12 @@ export abstract class FlagEmitter extends Emitter {
   }
 
   override parity(): Value {
+    this.#unmerge();
     return this.pending?.held ? this.flags.parityOf(this.pending.held) : super.parity();
   }
 
   override auxiliary(): Value {
+    this.#unmerge();
     return this.pending?.held ? this.flags.auxiliaryOf(this.pending.held) : super.auxiliary();
   }
 
@@ -132,6 +138,7 @@ export abstract class FlagEmitter extends Emitter {
   }
 
   #positive(code: number): Value {
+    this.#unmerge();
     if (!this.pending) return super.condition(code);
     const { held, rotation } = this.pending;
     if (rotation) return this.#afterRotation(rotation, code);
@@ -165,7 +172,8 @@ export abstract class FlagEmitter extends Emitter {
   storeFlags(): void {
     if (!this.pending) return;
     const before = this.pending;
-    if (before.held) this.#storeHeld(before.held.kind, before.held.size);
+    if (before.merged) return this.#storeMerged();
+    if (before.held) this.#storeHeld(before.held);
     this.pending = null;
     if (before.rotation) {
       const { carry, overflow } = this.#rotation(before.rotation);
@@ -190,8 +198,36 @@ export abstract class FlagEmitter extends Emitter {
     super.flagsAll({ cf, pf, af, zf, sf, of });
   }
 
-  #storeHeld(kind: FlagKind, size: number): void {
-    const { a, b, r } = this.flags.of(size);
+  /** Whoever wants flags that only the running code knows has them brought to the area; blocks are made so that this is rare. */
+  #unmerge(): void {
+    if (this.pending?.merged) this.flush();
+  }
+
+  #storeMerged(): void {
+    const end = this.block();
+    const arms: Label[] = [];
+    for (let i = FLAG_STATES.length - 1; i >= 0; i--) arms[i] = this.block();
+    this.brTable(arms, arms[0]!, this.flags.state);
+    for (const held of FLAG_STATES) {
+      this.end();
+      if (held) this.#storeHeld(held);
+      this.br(end);
+    }
+    this.end();
+  }
+
+  /** Makes the flags such that the running code knows how they stand; returns the number of this. */
+  merge(): number {
+    if (this.pending?.rotation) this.flush();
+    const state = flagState(this.pending && this.pending.held);
+    this.set(this.flags.state, this.i32(state));
+    this.pending = MERGED;
+    return state;
+  }
+
+  #storeHeld(held: HeldFlags): void {
+    const { kind, size } = held;
+    const [a, b, r] = [this.flags.firstOf(held), this.flags.secondOf(held), this.flags.resultOf(held)];
     switch (kind) {
       case 'add': super.flagsAdd(size, a, b, r); break;
       case 'sub': super.flagsSub(size, a, b, r); break;

@@ -21,11 +21,23 @@ export interface Rotation {
   readonly size: number;
 }
 
+/** All ways in which flags may stand, by number: 0, the area has them. */
+export const FLAG_STATES: readonly (HeldFlags | null)[] = [null, ...FLAG_KINDS.flatMap((kind) => [1, 2, 4, 8].map((size) => ({ kind, size })))];
+
+export function flagState(flags: HeldFlags | null): number {
+  return flags ? 1 + FLAG_KINDS.indexOf(flags.kind) * 4 + Math.log2(flags.size) : 0;
+}
+
 /** What is known about the flags at a point of the code; where `held` is null, the area has those that no rotate has set since. */
 export interface PendingFlags {
   readonly held: HeldFlags | null;
   readonly rotation: Rotation | null;
+  /** Only the running code knows, by a local that has a number of FLAG_STATES. */
+  readonly merged?: true;
 }
+
+/** Where ways come together on which flags stand differently. */
+export const MERGED: PendingFlags = { held: null, rotation: null, merged: true };
 
 /** Where the values of pending flags are kept. */
 interface Places {
@@ -42,6 +54,8 @@ export class FlagLocals {
   readonly overflow: Value;
   /** Result of a rotate, zero-extended. */
   readonly rotated: Value;
+  /** How merged flags stand. */
+  readonly state: Value;
   readonly #f: FunctionBuilder;
 
   constructor(f: FunctionBuilder) {
@@ -52,6 +66,7 @@ export class FlagLocals {
     this.carry = f.permanentLocal(op.I32);
     this.overflow = f.permanentLocal(op.I32);
     this.rotated = f.permanentLocal(op.I64);
+    this.state = f.permanentLocal(op.I32);
   }
 
   of(size: number): Places {
@@ -67,16 +82,43 @@ export class FlagLocals {
     return size === 1 ? this.#f.int('extend8S', value) : size === 2 ? this.#f.int('extend16S', value) : value;
   }
 
+  /** Cut to its size. */
+  #masked(size: number, value: Value): Value {
+    return size >= 4 ? value : this.#f.and(value, this.#f.i32(size === 1 ? 0xff : 0xffff));
+  }
+
+  /** Which values must be held: the others follow from them. Where only exits want a value, it is made there. */
+  static holds(kind: FlagKind): { readonly operands: boolean; readonly result: boolean } {
+    return { operands: kind === 'add' || kind === 'sub' || kind === 'adc' || kind === 'sbb', result: kind !== 'add' && kind !== 'sub' };
+  }
+
+  /** The first operand. */
+  firstOf({ kind, size }: HeldFlags): Value {
+    const { a, r } = this.of(size);
+    if (kind === 'inc') return this.#masked(size, this.#f.sub(r, this.#constant(size, 1)));
+    return kind === 'dec' ? this.#masked(size, this.#f.add(r, this.#constant(size, 1))) : a;
+  }
+
+  secondOf({ kind, size }: HeldFlags): Value {
+    return kind === 'inc' || kind === 'dec' ? this.#constant(size, 1) : this.of(size).b;
+  }
+
+  resultOf({ kind, size }: HeldFlags): Value {
+    const { a, b, r } = this.of(size);
+    if (kind === 'add') return this.#masked(size, this.#f.add(a, b));
+    return kind === 'sub' ? this.#masked(size, this.#f.sub(a, b)) : r;
+  }
+
   #negative(size: number, value: Value): Value {
     return this.#f.ltS(this.#signed(size, value), this.#constant(size, 0));
   }
 
   /** CF as i32, or null: the area has it. */
-  carryOf({ kind, size }: HeldFlags): Value | null {
+  carryOf(held: HeldFlags): Value | null {
     const f = this.#f;
-    const { a, b, r } = this.of(size);
-    switch (kind) {
-      case 'add': return f.ltU(r, a);
+    const { a, b } = this.of(held.size);
+    switch (held.kind) {
+      case 'add': return f.ltU(this.resultOf(held), a);
       case 'sub': return f.ltU(a, b);
       case 'logic': return f.i32(0);
       case 'inc': case 'dec': return null;
@@ -84,26 +126,27 @@ export class FlagLocals {
     }
   }
 
-  zeroOf({ kind, size }: HeldFlags): Value {
-    const { a, b, r } = this.of(size);
-    return kind === 'sub' ? this.#f.eq(a, b) : this.#f.eqz(r);
+  zeroOf(held: HeldFlags): Value {
+    const { a, b } = this.of(held.size);
+    return held.kind === 'sub' ? this.#f.eq(a, b) : this.#f.eqz(this.resultOf(held));
   }
 
-  signOf({ size }: HeldFlags): Value {
-    return this.#negative(size, this.of(size).r);
+  signOf(held: HeldFlags): Value {
+    return this.#negative(held.size, this.resultOf(held));
   }
 
-  overflowOf({ kind, size }: HeldFlags): Value {
+  overflowOf(held: HeldFlags): Value {
     const f = this.#f;
-    const { a, b, r } = this.of(size);
+    const { kind, size } = held;
+    if (kind === 'logic') return f.i32(0);
+    if (kind === 'result') return this.overflow;
+    const [a, b, r] = [this.firstOf(held), this.secondOf(held), this.resultOf(held)];
     const smallest = size === 8 ? f.i64(0, 0x8000_0000 | 0) : f.i32(size === 4 ? 0x8000_0000 | 0 : size === 2 ? 0x8000 : 0x80);
     switch (kind) {
       case 'add': case 'adc': return this.#negative(size, f.and(f.xor(a, r), f.xor(b, r)));
       case 'sub': case 'sbb': return this.#negative(size, f.and(f.xor(a, b), f.xor(a, r)));
-      case 'logic': return f.i32(0);
       case 'inc': return f.eq(r, smallest);
-      case 'dec': return f.eq(a, smallest);
-      default: return this.overflow;
+      default: return f.eq(a, smallest);
     }
   }
 
@@ -116,17 +159,16 @@ export class FlagLocals {
     return this.#f.xor(this.signOf(pending), this.overflowOf(pending));
   }
 
-  parityOf({ size }: HeldFlags): Value {
+  parityOf(held: HeldFlags): Value {
     const f = this.#f;
-    const low = f.and(f.wrap(this.of(size).r), f.i32(0xff));
+    const low = f.and(f.wrap(this.resultOf(held)), f.i32(0xff));
     return f.and(f.xor(f.int('popcnt', low), f.i32(1)), f.i32(1));
   }
 
-  auxiliaryOf({ kind, size }: HeldFlags): Value {
+  auxiliaryOf(held: HeldFlags): Value {
     const f = this.#f;
-    if (kind === 'logic' || kind === 'result') return f.i32(0);
-    const { a, b, r } = this.of(size);
-    const bits = f.wrap(f.xor(f.xor(a, b), r));
+    if (held.kind === 'logic' || held.kind === 'result') return f.i32(0);
+    const bits = f.wrap(f.xor(f.xor(this.firstOf(held), this.secondOf(held)), this.resultOf(held)));
     return f.and(f.shrU(bits, f.i32(4)), f.i32(1));
   }
 

@@ -27,7 +27,8 @@ import { chain, CODE_MODES } from './chain.ts';
 import { ConstantEmitter } from './constant-emitter.ts';
 import { deadFlags, flagsDeadAtStart } from './dead-flags.ts';
 import { rotationCode } from './flag-emitter.ts';
-import { FLAG_KINDS, type HeldFlags, type PendingFlags } from './lazy-flags.ts';
+import { flagsRead } from './flag-flow.ts';
+import { FLAG_STATES, flagState, type HeldFlags, MERGED, type PendingFlags } from './lazy-flags.ts';
 import { COUNT_INSTRUCTIONS, COUNT_RUNS, type RegionMarks } from './profile.ts';
 import { pagesToGuard } from './page-guards.ts';
 import { guardRegion } from './region-guards.ts';
@@ -77,12 +78,8 @@ const REGION_CALLEE = { table: 0, type: 0 } as const;
 /** Up to so many targets are compared one after the other. */
 const FEW_TARGETS = 3;
 
-/** How flags may stand where a region is left. */
-const EXITS: readonly (HeldFlags | null)[] = [null, ...FLAG_KINDS.flatMap((kind) => [1, 2, 4, 8].map((size) => ({ kind, size })))];
-
-function exitOf(flags: HeldFlags | null): number {
-  return flags ? 1 + FLAG_KINDS.indexOf(flags.kind) * 4 + Math.log2(flags.size) : 0;
-}
+/** The way out for flags of which only the running code knows how they stand; the others have the numbers of FLAG_STATES. */
+const MERGED_EXIT = FLAG_STATES.length;
 
 export function compileRegion(source: RegionSource): CompiledRegion {
   const region = new RegionFunction(source);
@@ -124,7 +121,11 @@ class RegionFunction {
   #rotates = false;
   #exit: Label = 0;
   #known: Label = 0;
-  /** Where to leave with flags pending, by exitOf(). */
+  /** Whether a block, or one behind it, reads the flags that stand at its start, by position. */
+  readonly #flagsRead: readonly boolean[];
+  /** How flags stand, by number, where ways come together on which that differs. */
+  readonly #merged = new Set<number>();
+  /** Where to leave with flags pending, by how they stand. */
   readonly #exits: Label[] = [];
   readonly #taken = new Set<number>();
   /** Labels of loops and of the ends of blocks in front of merges, by position. */
@@ -140,6 +141,7 @@ class RegionFunction {
   constructor(source: RegionSource) {
     this.#source = source;
     this.#guardedPages = pagesToGuard(source.shape);
+    this.#flagsRead = flagsRead(source.shape);
     this.#x87 = x87Place(source.shape);
     this.#depths = this.#x87 === 'locals' ? x87Depths(source.shape) : [];
     const b = new ConstantEmitter(source.area, source.tlbSet, source.flatStack, this.#x87 === 'locals', {
@@ -166,9 +168,11 @@ class RegionFunction {
     b.begin(first.ins, first.handler.shape, first.offset);
     this.#exit = b.block();
     this.#known = b.block();
-    for (let i = EXITS.length - 1; i >= 0; i--) this.#exits[i] = b.block();
+    for (let i = FLAG_STATES.length - 1; i >= 0; i--) this.#exits[i] = b.block();
+    this.#exits[MERGED_EXIT] = b.block();
     this.#tree(0);
-    EXITS.forEach((flags, i) => this.#knownExit(flags, i));
+    this.#mergedExit();
+    FLAG_STATES.forEach((flags, i) => this.#knownExit(flags, i));
     b.end();
     b.pending = null;
     if (this.#rotates) b.if(this.#rotation, () => b.storeRotation(this.#rotation));
@@ -302,7 +306,7 @@ class RegionFunction {
   /** Leaves for an offset, with instructions of the block completed that the budget does not know of. */
   #leave(offset: number, status: number, completed = 0): void {
     const b = this.#b;
-    const exit = exitOf(b.pending?.held ?? null);
+    const exit = b.pending?.merged ? MERGED_EXIT : flagState(b.pending?.held ?? null);
     this.#taken.add(exit);
     b.x87Locals?.noteDepth();
     if (b.pending?.rotation) {
@@ -317,6 +321,15 @@ class RegionFunction {
 
   #leaveInstruction(): void {
     this.#leave(this.#current.offset, ST_INTERPRET, this.#completed);
+  }
+
+  /** To the way out for the flags as they stand. */
+  #mergedExit(): void {
+    const b = this.#b;
+    b.end();
+    if (!this.#taken.has(MERGED_EXIT)) return;
+    for (const state of this.#merged) this.#taken.add(state);
+    b.brTable(FLAG_STATES.map((_flags, state) => this.#exits[state]!), this.#exits[0]!, b.flags.state);
   }
 
   #knownExit(held: HeldFlags | null, number: number): void {
@@ -343,14 +356,23 @@ class RegionFunction {
     if (loopHead[at]) this.#b.end();
   }
 
-  /**
-   * In front of a block that is entered from several places, the area has the flags, unless the block neither sees them nor can be
-   * left before it overwrites them.
-   */
-  #settleFlags(at: number): void {
+  /** In front of a block that is entered from several places, on all ways to it the flags stand as this says. */
+  #flagsAt(at: number): 'dead' | 'merged' | 'stored' {
     const guarded = this.#guardedPages[at]!.length > 0;
-    if (!guarded && flagsDeadAtStart(this.#source.shape.order[at]!.instructions)) this.#b.pending = null;
-    else this.#b.flush();
+    // Whoever neither sees them nor can be left before they are overwritten.
+    if (!guarded && flagsDeadAtStart(this.#source.shape.order[at]!.instructions)) return 'dead';
+    return this.#flagsRead[at] ? 'stored' : 'merged';
+  }
+
+  #settleFlags(at: number): void {
+    const b = this.#b;
+    switch (this.#flagsAt(at)) {
+      case 'dead': b.pending = null; break;
+      case 'merged':
+        if (!b.pending?.merged) this.#merged.add(b.merge());
+        break;
+      default: b.flush();
+    }
   }
 
   /** The block, in front of which blocks end where merges begin: the one that comes last in order is outermost. */
@@ -364,7 +386,7 @@ class RegionFunction {
     this.#merges[next] = b.block();
     this.#within(at, merges.slice(0, -1));
     b.end();
-    b.pending = null;
+    b.pending = this.#flagsAt(next) === 'merged' ? MERGED : null;
     b.forget();
     this.#tree(next);
   }
