@@ -144,6 +144,12 @@ export class ConstantEmitter extends FlagEmitter {
     return this.#ins.mode === 64 ? sum : this.and(sum, this.i64(-1, 0));
   }
 
+  /** i32: a RIP is that of an offset; below 4 GiB in legacy modes, so that the lower halves tell. */
+  isAt(rip: Value, offset: number): Value {
+    const distance = this.sub(rip, this.pageRip);
+    return this.#ins.mode === 64 ? this.eq(distance, this.i64(offset)) : this.eq(this.wrap(distance), this.i32(offset));
+  }
+
   // ---- operands
 
   get cpu(): Value {

@@ -462,7 +462,7 @@ class RegionFunction {
 
   #goToIf(target: Edge, at: number): void {
     const b = this.#b;
-    b.ifPlain(b.eq(this.#rip, b.rip(target.offset)), () => this.#goTo(target, at));
+    b.ifPlain(b.isAt(this.#rip, target.offset), () => this.#goTo(target, at));
   }
 
   #indirectTarget(): Value {

@@ -6,5 +6,5 @@ const OFFSET_MASK = (TLB_ENTRIES - 1) << 4;
 
 /** Where in a table of a TLB set the entry for a linear address (i64) lies, as i32. */
 export function tlbOffset(b: FunctionBuilder, linear: Value): Value {
-  return b.and(b.wrap(b.shrU(linear, b.i64(8))), b.i32(OFFSET_MASK));
+  return b.and(b.shrU(b.wrap(linear), b.i32(8)), b.i32(OFFSET_MASK));
 }
