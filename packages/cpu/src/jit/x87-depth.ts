@@ -28,13 +28,15 @@ export function x87Depths({ order, position }: Shape): number[] {
   return order.map((_, at) => depths[at] ?? 0);
 }
 
+/** Whether a mnemonic works on the x87 stack, by number. */
+const IS_X87: Uint8Array = Uint8Array.from(MNEMONICS, (name) => (name in x87Semantics ? 1 : 0));
+
 function usesMmx({ ins }: RegionInstruction): boolean {
   return ins.operands.some((operand, n) => n < ins.operandCount && operand.kind === OP_REG && operand.regClass === RC_MMX);
 }
 
 /** How a region has its x87 stack: not at all, in locals, or in the area because MMX works on the same registers there. */
 export function x87Place({ order }: Shape): 'none' | 'locals' | 'area' {
-  const instructions = order.flatMap((block) => block.instructions);
-  if (!instructions.some(({ ins }) => MNEMONICS[ins.mnemonic]! in x87Semantics)) return 'none';
-  return instructions.some(usesMmx) ? 'area' : 'locals';
+  if (!order.some((block) => block.instructions.some(({ ins }) => IS_X87[ins.mnemonic] === 1))) return 'none';
+  return order.some((block) => block.instructions.some(usesMmx)) ? 'area' : 'locals';
 }
