@@ -345,6 +345,9 @@ __attribute__((used)) static void start(uint64_t *stack) {
   while (*p++) continue;
   for (Elf64_auxv_t *aux = (Elf64_auxv_t *)p; aux->a_type != AT_NULL; aux++)
     if (aux->a_type == AT_HWCAP2) fsgsbase = aux->a_un.a_val >> 1 & 1;
+  // LSL of Linux's segment that holds the CPU's number answers 0, as the model has it; where CPU 0 is not to be had, it may answer otherwise.
+  static const unsigned long first_cpu = 1;
+  call(SYS_sched_setaffinity, 0, sizeof first_cpu, (long)&first_cpu, 0, 0, 0);
   setup();
   stack_t alternate_stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
   call(SYS_sigaltstack, (long)&alternate_stack, 0, 0, 0, 0, 0);
