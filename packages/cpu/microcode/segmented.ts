@@ -1,11 +1,12 @@
 /** Segmented addresses: limits and rights of legacy modes, and the address record (SDM vol. 3A, 4.3 to 4.5). */
 import { EA, FS, SS, ST_FAULT, ST_NEXT } from "../src/state/layout";
 import {
-  ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ADDRESS_UNCHECKED, PREFIX_ADDRSIZE_SHIFT, REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
+  ADDRESS_AFTER_STACK, ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ADDRESS_UNCHECKED, PREFIX_ADDRSIZE_SHIFT, REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
 } from "../src/state/record";
 import { segAttr, segBase, segLimit, set64 } from "./cpu";
 import { raiseError, VECTOR_GP, VECTOR_SS } from "./event";
 import { ATTR_DB, ATTR_UNUSABLE, in64BitMode, inRealOrV86, isCanonical } from "./mode";
+import { openStack, peek, stackFault } from "./stack";
 import { wait } from "./x87/stack";
 
 /** Not zero when the last linear() failed: #GP(0) or #SS(0) is pending. */
@@ -74,6 +75,13 @@ function bitDistance(register: usize, size: i32): i64 {
   return size == 4 ? <i64>(load<i32>(register) >> 5) * 4 : (load<i64>(register) >> 6) * 8;
 }
 
+/** Can POP read its `size` bytes? A fault of that comes before one of the destination. */
+function readable(size: i32): bool {
+  openStack();
+  peek(size, 0);
+  return !stackFault;
+}
+
 /**
  * The address record: stores at EA the linear address of the following instruction's memory operand. P1 is the
  * segment's number, P2 the access size in bytes, P3 not zero for a write, the immediate one of ADDRESS_*.
@@ -82,6 +90,7 @@ export function op_address(rec: usize): i32 {
   // What an x87 instruction waits for comes before its operand.
   const kind = load<i32>(rec + REC_IMM);
   if (kind == ADDRESS_AFTER_X87 && wait() != ST_NEXT) return ST_FAULT;
+  if (kind == ADDRESS_AFTER_STACK && !readable(load<i32>(rec + REC_IMM + 4))) return ST_FAULT;
   if (kind == ADDRESS_UNCHECKED) {
     set64(EA, linearUnchecked(load<i32>(rec + REC_P1), effectiveAddress(rec)));
     return ST_NEXT;

@@ -14,7 +14,7 @@ import {
   CODE_HOST, CODE_LIMIT, CODE_MODE, CS, EA, FPR, GPR, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP, XMM, XMM_SIZE, ZERO,
 } from '../state/layout.ts';
 import {
-  HANDLER_EXIT_TRACE, HANDLER_HEAT, ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ADDRESS_UNCHECKED, ELEMENT_BYTES, ELEMENT_INDEX_BYTES, ELEMENT_INDEX_WIDTH, ELEMENT_SEGMENT, ELEMENT_WIDTH, PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
+  HANDLER_EXIT_TRACE, HANDLER_HEAT, ADDRESS_AFTER_STACK, ADDRESS_AFTER_X87, ADDRESS_OF_BIT, ADDRESS_UNCHECKED, ELEMENT_BYTES, ELEMENT_INDEX_BYTES, ELEMENT_INDEX_WIDTH, ELEMENT_SEGMENT, ELEMENT_WIDTH, PREFIX_ADDRSIZE_SHIFT, PREFIX_LOCK, PREFIX_OPSIZE_SHIFT, PREFIX_REP, PREFIX_REPNE, REC_BASE, REC_DISP, REC_HANDLER,
   PROFILE_COUNT, PROFILE_ENTRIES, PROFILE_ENTRY_SIZE, PROFILE_OFFSET, REC_IMM, REC_INDEX, REC_INDEX_REG, REC_LENGTH, REC_LINK, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_PREFIX, REC_SCALE,
   REC_SEG, REC_SIZE, TRACE_HEADER_SIZE,
 } from '../state/record.ts';
@@ -316,7 +316,7 @@ export class Translator {
 
   #addressRecord(record: number, offset: number, index: number, memory: Operand): number {
     const ins = this.#instruction;
-    const plain = ins.mode === 32 && ins.addressSize === 4 && !waitsForX87(ins) && !accessesNothing(ins) && !isBitString(ins);
+    const plain = ins.mode === 32 && ins.addressSize === 4 && !waitsForX87(ins) && !accessesNothing(ins) && !isBitString(ins) && !isPop(ins);
     this.#clear(record, plain ? HANDLER_ADDRESS_32 : HANDLER_ADDRESS, offset, index, ins.length);
     this.#memory.u8[record + REC_PREFIX] = sizeBits(ins.addressSize) << PREFIX_ADDRSIZE_SHIFT;
     this.#set(record, REC_P1, ins.memSegment);
@@ -324,6 +324,10 @@ export class Translator {
     this.#set(record, REC_P3, ins.operands[0] === memory && !readsFirst(ins) ? 1 : 0);
     if (waitsForX87(ins)) this.#setImmediate(record, ADDRESS_AFTER_X87);
     if (accessesNothing(ins)) this.#setImmediate(record, ADDRESS_UNCHECKED);
+    if (isPop(ins)) {
+      this.#set(record, REC_IMM, ADDRESS_AFTER_STACK);
+      this.#set(record, REC_IMM + 4, ins.operandSize);
+    }
     if (isBitString(ins)) {
       this.#set(record, REC_IMM, ADDRESS_OF_BIT + ins.operands[1].size);
       this.#set(record, REC_IMM + 4, this.#pointer(ins.operands[1]));

@@ -46,6 +46,8 @@ const LIMITS: readonly Row[] = [
   ['execute-only: read', ds(EXECUTE_ONLY, 0xff, 0), READ32, '#GP(0)'],
   ['CS: read', { regs: { rbx: DATA } }, '2e 8b 03', 'ok'],
   ['CS: write', { regs: { rbx: DATA } }, '2e 89 03', '#GP(0)'],
+  ['POP writes within DS', ds(READ_WRITE, 0xff, 0xfd), '8f 03', '#GP(0)'],
+  ['POP reads the stack first', { segments: { ds: [segment(READ_WRITE, DATA, 0xff), OWN], ss: [segment(READ_WRITE | BIG, DATA, 0xff), OWN] }, regs: { rbx: 0xfd, rsp: 0xfd } }, '8f 03', '#SS(0)'],
   ['MOVS reads within DS', ds(READ_WRITE, 0xff, 0xfd), 'a5', '#GP(0)'],
   ['MOVS writes within ES', data('es', READ_WRITE, 0xff, 0xfd), 'a5', '#GP(0)'],
   ['STOS writes within ES', data('es', READ_WRITE, 0xff, 0xfd), 'ab', '#GP(0) rdi=fd'],

@@ -56,11 +56,13 @@ export const PROFILE_ENTRY_SIZE = 8;
 export const PROFILE_ENTRIES = 32;
 
 /**
- * In the immediate of an address record: the instruction is a waiting x87 one; nothing is accessed, so that segments limit nothing; or the
- * last plus the size of a bit's number, whose register the upper half points to.
+ * In the immediate of an address record: the instruction is a waiting x87 one; nothing is accessed, so that segments limit nothing; it is
+ * POP, and the upper half has the size of what it takes from the stack; or the last plus the size of a bit's number, whose register the
+ * upper half points to.
  */
 export const ADDRESS_AFTER_X87 = 1;
 export const ADDRESS_UNCHECKED = 2;
+export const ADDRESS_AFTER_STACK = 3;
 export const ADDRESS_OF_BIT = 16;
 
 export const PREFIX_REP = 1;
