@@ -6,7 +6,7 @@ import {
   FLAG_BIT_AC, FLAG_BIT_DF, FLAG_BIT_ID, FLAG_BIT_IF, FLAG_BIT_IOPL, FLAG_BIT_NT, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_BIT_VIF, FLAG_BIT_VIP,
   FLAG_BIT_VM, FLAGS_ARITHMETIC, getRflags, iopl, setRflags, testFlag,
 } from "./flags";
-import { CR4_SMAP, CR4_VME, currentPrivilege, inV86, updateTlbSet, virtualInterrupts } from "./mode";
+import { CR4_VME, currentPrivilege, inV86, updateTlbSet, virtualInterrupts } from "./mode";
 import { operandSize } from "./operand";
 import { blockBySti, interruptWaits } from "./shadow";
 import { commitStack, openStack, pop, push, stackFault } from "./stack";
@@ -86,8 +86,9 @@ function popfMask(size: i32, virtual: bool): i32 {
   return mask;
 }
 
+/** Whether CR4.SMAP is set makes no difference: only the processor must know SMAP (SDM vol. 2, CLAC and STAC). */
 function setAlignmentCheck(value: i32): i32 {
-  if (!(get32(CR4) & CR4_SMAP) || currentPrivilege() != 0) return ud();
+  if (currentPrivilege() != 0) return ud();
   setRflags(value, FLAG_BIT_AC);
   updateTlbSet();
   return ST_NEXT;

@@ -319,6 +319,18 @@ describe('control bits that translations depend on take effect at once (5.10.4.1
     expect(bench.call('readMiss', LINEAR, 8)).toBe(0);
   });
 
+  it('STAC and CLAC before CR4.SMAP is set', () => {
+    const bench = prepared(PTE_P | PTE_U);
+    bench.op('stac', { length: 3 });
+    expect(bench.pending()).toBe(null);
+    control(bench, 4, PAE | SMAP);
+    expect(bench.call('readMiss', LINEAR, 8)).not.toBe(0);
+    control(bench, 4, PAE);
+    bench.op('clac', { length: 3 });
+    control(bench, 4, PAE | SMAP);
+    expect(bench.call('readMiss', LINEAR, 8)).toBe(0);
+  });
+
   it('CR4.SMEP', () => {
     const bench = prepared(PTE_P | PTE_U);
     expect(bench.call('fetch', LINEAR)).not.toBe(0);
