@@ -38,7 +38,7 @@ describe('privileged instructions', () => {
     ['wrmsr', '0f 30', 'ok', '#GP(0)'],
     ['monitor', '0f 01 c8', 'ok', '#UD'],
     ['mwait', '0f 01 c9', 'ok', '#UD'],
-    ['stac without CR4.SMAP', '0f 01 cb', '#UD', '#UD'],
+    ['stac, CR4.SMAP clear or not', '0f 01 cb', 'ok', '#UD'],
     ['xsetbv without CR4.OSXSAVE', '0f 01 d1', '#UD', '#UD'],
     ['vmcall outside VMX operation', '0f 01 c1', '#UD', '#UD'],
     ['vmlaunch outside VMX operation', '0f 01 c2', '#UD', '#UD'],
