@@ -55,7 +55,7 @@ export function addRunOptions(command: Command): Command {
     .addOption(new Option('--deterministic', 'time counts instructions: equal inputs give equal runs'))
     .addOption(new Option('--no-jit', 'only interpret the guest\'s code'))
     .addOption(new Option('--jit-threshold <n>', 'instructions that a piece of code runs before it is compiled').argParser(parseThreshold))
-    .addOption(new Option('--isa-debug-exit', 'port 0x501 ends the machine with exit status (value << 1) | 1'))
+    .addOption(new Option('--isa-debug-exit', 'a write to port 0x501 or 0xf4 ends the machine with status (value << 1) | 1; also kvm-unit-tests\' test device at 0xe0'))
     .addOption(new Option('--exit-stats <file>', 'also write the statistics of VM exits to this file, as JSON'));
 }
 

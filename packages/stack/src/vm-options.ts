@@ -26,7 +26,7 @@ export interface VmOptions {
   readonly jit?: false | { readonly threshold?: number };
   /** Keeps account of compiled code and names WebAssembly for profilers, for Vm.profile. */
   readonly profile?: boolean;
-  /** Port 0x501 ends the machine with the status (value << 1) | 1. */
+  /** Ports 0x501 and 0xf4 end the machine with the status (value << 1) | 1; pc-testdev is there too. */
   readonly isaDebugExit?: boolean;
   /** A reset ends the machine. */
   readonly noReboot?: boolean;

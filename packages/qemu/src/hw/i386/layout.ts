@@ -17,11 +17,14 @@ export const PDPT_ADDRESS = 0xa000;
 export const PAGE_DIRECTORIES = 0xb000;
 export const IDENTITY_MAPPED: number = 4 * GiB;
 export const SETUP_DATA = 0x10000;
+/** What no kernel may be loaded to: the vectors and data of a BIOS, and the GDT of the start. */
+export const BOOT_TABLES_END = 0x1000;
+/** Where multiboot's information begins, unless the kernel is there. */
 export const MULTIBOOT_INFO = 0x12000;
 export const MULTIBOOT_INFO_SIZE = 0xe000;
 export const COMMAND_LINE = 0x20000;
 export const COMMAND_LINE_MAX = 0x10000;
-/** Memory below this belongs to the above. */
+/** Memory below this belongs to the above, but for multiboot kernels. */
 export const LOADER_AREA_END = 0x30000;
 export const BOOT_STACK_TOP = 0x8000;
 

@@ -10,6 +10,9 @@ const BOOT_CS = 0x10;
 const BOOT_DS = 0x18;
 const BOOT_TSS = 0x20;
 
+/** IDTR as firmware leaves it: a kernel that goes to real mode finds its 256 vectors at 0 (SDM vol. 3B, 21.1.4). */
+const REAL_MODE_VECTORS = 0x400;
+
 const CODE64: SegmentAttributes = { type: 11, s: 1, l: 1, g: 1 };
 const CODE32: SegmentAttributes = { type: 11, s: 1, db: 1, g: 1 };
 const DATA32: SegmentAttributes = { type: 3, s: 1, db: 1, g: 1 };
@@ -87,5 +90,5 @@ function flatSegments(env: X86Env, code: SegmentAttributes): void {
   sregs.gdt.base = BigInt(GDT_ADDRESS);
   sregs.gdt.limit = 6 * 8 - 1;
   sregs.idt.base = 0n;
-  sregs.idt.limit = 0;
+  sregs.idt.limit = REAL_MODE_VECTORS - 1;
 }

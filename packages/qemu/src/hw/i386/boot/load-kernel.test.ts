@@ -136,6 +136,7 @@ describe('multiboot', () => {
     const modules = [{ bytes: Uint8Array.of(1, 2, 3), commandLine: 'second x' }];
     const { env, memory } = await load({ kernel, initrd: new Uint8Array(100), modules, append: 'a b' });
     expect([env.regs.rax, env.regs.rbx, env.regs.rip, env.sregs.cr0]).toEqual([0x2badb002n, BigInt(MULTIBOOT_INFO), 0x100010n, 0x11n]);
+    expect(env.sregs.idt).toMatchObject({ base: 0n, limit: 0x3ff });
     const info = view(memory.get('multiboot information')!.bytes);
     const word = (at: number): number => info.getUint32(at, true);
     expect([word(0), word(4), word(8), word(20)]).toEqual([0x24d, 639, 63 * 1024, 2]);
@@ -144,6 +145,18 @@ describe('multiboot', () => {
     expect([word(second + 4) - word(second), text(info, word(second + 8))]).toEqual([3, 'second x']);
     const map = word(48) - MULTIBOOT_INFO;
     expect([word(44), word(map), word(map + 4), word(map + 12), word(map + 20)]).toEqual([96, 20, 0, 0x9fc00, 1]);
+  });
+
+  it.each([
+    ['above it', 0x8000, 0xb000, 0x13000],
+    ['below it', 0x10000, 0x8fc00, 0x1000],
+  ])('starts a kernel in base memory, with the information %s', async (_where, address, size, expected) => {
+    const kernel = elf({ bits: 32, entry: address, segments: [{ address, bytes: multibootHeader(0), size }] });
+    const { env, memory } = await load({ kernel, append: 'x' });
+    const info = memory.get('multiboot information')!;
+    expect([info.address, env.regs.rbx, env.regs.rip]).toEqual([expected, BigInt(expected), BigInt(address)]);
+    const commandLine = view(info.bytes).getUint32(16, true) - expected;
+    expect([...info.bytes.subarray(commandLine, commandLine + 2)]).toEqual([0x78, 0]);
   });
 
   it('starts a kernel by the addresses in its header', async () => {
@@ -184,6 +197,11 @@ describe('what cannot be loaded', () => {
     ['an ELF file without segments', { kernel: elf({ entry: 0, segments: [] }) }, /nothing to load/],
     ['a kernel above all memory', { kernel: far }, /no RAM/],
     ['a kernel over the tables of the loader', { kernel: low }, /overlaps the loader/],
+    [
+      'a multiboot kernel that fills base memory',
+      { kernel: elf({ bits: 32, entry: 0x1000, segments: [{ address: 0x1000, bytes: multibootHeader(0), size: 0x9ec00 }] }) },
+      /no room .* below 640 KiB/,
+    ],
     ['a kernel larger than memory', { kernel: large }, /needs memory up to 116 MiB, the machine has 64 MiB.*more memory/],
     ['a packed kernel larger than memory', { kernel: bzImage({ initSize: 80 * MiB }) }, /up to 96 MiB/],
     [

@@ -4,6 +4,7 @@ import type { BootImage, LoaderContext } from './boot-image.ts';
 import { isBzImage } from './bzimage.ts';
 import { isElf, parseElf } from './elf.ts';
 import { loadBzImage, loadVmlinux } from './linux.ts';
+import { LOADER_AREA_END } from '../layout.ts';
 import { LoaderError } from './loader-error.ts';
 import { findMultibootHeader, loadMultiboot } from './multiboot.ts';
 import { loadPvh } from './pvh.ts';
@@ -13,6 +14,7 @@ export async function loadKernel(context: LoaderContext): Promise<BootImage> {
   const { kernel, entry = 'auto' } = context.options;
   if (kernel.length === 0) throw new LoaderError('the kernel file is empty', 'give a bzImage, a vmlinux or a multiboot kernel');
   if (entry === 'multiboot' || (entry === 'auto' && findMultibootHeader(kernel) !== undefined)) return loadMultiboot(context);
+  context.plan.reserve("the loader's own area", 0, LOADER_AREA_END);
   if (isElf(kernel)) {
     if (entry === 'pvh' || (entry === 'auto' && parseElf(kernel).pvhEntry !== undefined)) return loadPvh(context);
     return loadVmlinux(context);

@@ -1,7 +1,7 @@
 /** Which part of RAM holds what at the start: nothing may lie outside of RAM, or twice in one place. */
 
 import { E820_RAM, type E820Entry } from '../e820.ts';
-import { ABOVE_4G, HIGH_MEMORY, LOADER_AREA_END, MiB } from '../layout.ts';
+import { ABOVE_4G, HIGH_MEMORY, MiB } from '../layout.ts';
 import { LoaderError } from './loader-error.ts';
 
 interface Reserved {
@@ -17,7 +17,7 @@ export class MemoryPlan {
   /** End of the RAM that begins at 1 MiB. */
   readonly top: number;
   readonly #ram: readonly E820Entry[];
-  readonly #reserved: Reserved[] = [{ name: "the loader's own area", start: 0, end: LOADER_AREA_END }];
+  readonly #reserved: Reserved[] = [];
 
   constructor(e820: readonly E820Entry[]) {
     this.#ram = e820.filter((entry) => entry.type === E820_RAM);
@@ -54,6 +54,19 @@ export class MemoryPlan {
     }
     this.reserve(name, at, size);
     return at;
+  }
+
+  /** The lowest address in [from, to) with room for `size` bytes; takes it. Undefined when there is no such room. */
+  reserveBottom(name: string, size: number, from: number, to: number): number | undefined {
+    let start = from;
+    for (;;) {
+      const blocking = this.#reserved.filter((entry) => start < entry.end && start + size > entry.start);
+      if (blocking.length === 0) break;
+      start = Math.max(...blocking.map((entry) => entry.end));
+    }
+    if (start + size > to) return undefined;
+    this.reserve(name, start, size);
+    return start;
   }
 
   #findTop(size: number, limit: number, align: number): number | undefined {

@@ -1,7 +1,7 @@
 /** Multiboot 1 (the GNU Multiboot Specification 0.6.96), after hw/i386/multiboot.c: ELF kernels and those with addresses in their header. */
 
 import { E820_ENTRY_SIZE } from '../e820.ts';
-import { EBDA_START, HIGH_MEMORY, KiB, MULTIBOOT_INFO, MULTIBOOT_INFO_SIZE } from '../layout.ts';
+import { BOOT_TABLES_END, EBDA_START, HIGH_MEMORY, KiB, MULTIBOOT_INFO, MULTIBOOT_INFO_SIZE } from '../layout.ts';
 import type { BootImage, BootModule, LoaderContext, RomBlob } from './boot-image.ts';
 import { EM_X86_64, isElf, parseElf } from './elf.ts';
 import { enterProtectedMode, protectedModeTables } from './entry.ts';
@@ -74,13 +74,14 @@ export function loadMultiboot(context: LoaderContext): BootImage {
       'only alignment and memory information are offered',
     );
   const program = header.flags & HEADER_HAS_ADDRESSES ? fromAddresses(kernel, header) : fromElf(kernel);
+  context.plan.reserve("the loader's own area", 0, BOOT_TABLES_END);
   for (const blob of program.blobs) context.plan.reserve(blob.name, blob.address, blob.size ?? blob.bytes.length);
   const modules = placeModules(context);
   const info = buildInfo(context, modules);
   return {
     description: `multiboot kernel${header.flags & HEADER_HAS_ADDRESSES ? '' : ' (ELF)'}`,
     blobs: [...protectedModeTables(), info, ...program.blobs, ...modules.map((module) => module.blob)],
-    enter: (env) => enterProtectedMode(env, { rip: program.entry, rax: BOOTLOADER_MAGIC, rbx: MULTIBOOT_INFO }),
+    enter: (env) => enterProtectedMode(env, { rip: program.entry, rax: BOOTLOADER_MAGIC, rbx: info.address }),
   };
 }
 
@@ -139,6 +140,15 @@ function placeModules(context: LoaderContext): Placed[] {
   });
 }
 
+/** In base memory, as GRUB and QEMU do it, where the kernel leaves room. */
+function placeInfo(context: LoaderContext, size: number): number {
+  const place = (from: number): number | undefined => context.plan.reserveBottom('multiboot information', size, from, EBDA_START);
+  const address = place(MULTIBOOT_INFO) ?? place(BOOT_TABLES_END);
+  if (address === undefined)
+    throw new LoaderError(`the kernel leaves no room for ${size} bytes of multiboot information below 640 KiB`, 'build it for another address');
+  return address;
+}
+
 /** multiboot_info, module list, memory map and strings, all in one blob. */
 function buildInfo(context: LoaderContext, modules: readonly Placed[]): RomBlob {
   const encoder = new TextEncoder();
@@ -153,13 +163,14 @@ function buildInfo(context: LoaderContext, modules: readonly Placed[]): RomBlob 
       `command lines and modules need ${total} bytes of information, ${MULTIBOOT_INFO_SIZE} are the most`,
       'shorten them',
     );
+  const address = placeInfo(context, total);
   const bytes = new Uint8Array(total);
   const view = new DataView(bytes.buffer);
   let at = stringsAt;
   const addresses = strings.map((text) => {
     bytes.set(text, at);
     at += text.length;
-    return MULTIBOOT_INFO + at - text.length;
+    return address + at - text.length;
   });
   const high = context.e820.find((entry) => entry.address === HIGH_MEMORY);
   const words: readonly (readonly [number, number])[] = [
@@ -168,9 +179,9 @@ function buildInfo(context: LoaderContext, modules: readonly Placed[]): RomBlob 
     [INFO_MEM_UPPER, Math.floor((high?.size ?? 0) / KiB)],
     [INFO_CMDLINE, addresses[0]!],
     [INFO_MODS_COUNT, modules.length],
-    [INFO_MODS_ADDR, MULTIBOOT_INFO + modsAt],
+    [INFO_MODS_ADDR, address + modsAt],
     [INFO_MMAP_LENGTH, context.e820.length * MMAP_ENTRY_SIZE],
-    [INFO_MMAP_ADDR, MULTIBOOT_INFO + mmapAt],
+    [INFO_MMAP_ADDR, address + mmapAt],
     [INFO_BOOT_LOADER_NAME, addresses[1]!],
   ];
   for (const [offset, value] of words) view.setUint32(offset, value, true);
@@ -188,5 +199,5 @@ function buildInfo(context: LoaderContext, modules: readonly Placed[]): RomBlob 
     view.setBigUint64(to + 12, BigInt(entry.size), true);
     view.setUint32(to + 20, entry.type, true);
   });
-  return { name: 'multiboot information', address: MULTIBOOT_INFO, bytes };
+  return { name: 'multiboot information', address, bytes };
 }
