@@ -28,7 +28,7 @@ export async function prepareMachine(flags: RunFlags, say: (line: string) => voi
   if (flags.kernel === undefined) return prepareDefault(flags, machine, say);
   const limit = flags.memory * MIB;
   const kernel = await readInput('kernel', flags.kernel, limit);
-  const given = { ...machine, kernel, ...(flags.append === undefined ? {} : { append: flags.append }) };
+  const given = { ...machine, kernel, kernelName: flags.kernel, ...(flags.append === undefined ? {} : { append: flags.append }) };
   return { title: flags.kernel, options: { ...given, ...(await readInitrd(flags, limit)), ...(await readModules(flags, limit)) } };
 }
 

@@ -34,6 +34,7 @@ export async function createVm(options: VmOptions): Promise<Vm> {
     memoryMiB, kernel: options.kernel, append: options.append ?? '', unpack: options.unpack ?? true,
     testDevices: options.isaDebugExit === true, onReboot: options.noReboot === true ? 'stop' : 'reset',
     modules: (options.modules ?? []).map(({ bytes, commandLine = '' }) => ({ bytes, commandLine })),
+    ...(options.kernelName === undefined ? {} : { kernelName: options.kernelName }),
     ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
     ...(options.console === undefined ? {} : { onSerialOutput: options.console }),
     ...(deterministic ? {} : { rngSeed: crypto.getRandomValues(new Uint8Array(SEED_BYTES)) }),

@@ -11,6 +11,8 @@ export interface VmModule {
 export interface VmOptions {
   /** A bzImage, a vmlinux (64-bit or PVH entry), or a multiboot ELF kernel. */
   readonly kernel: Uint8Array;
+  /** The kernel's file, the first word of a multiboot kernel's command line; `kernel` by default. */
+  readonly kernelName?: string;
   readonly initrd?: Uint8Array;
   /** The kernel's command line. */
   readonly append?: string;

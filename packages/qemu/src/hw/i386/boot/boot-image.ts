@@ -32,6 +32,8 @@ export interface BootModule {
 /** What the user gives to boot. */
 export interface KernelOptions {
   readonly kernel: Uint8Array;
+  /** The kernel's file, with which a multiboot kernel's command line begins. Default: `kernel`. */
+  readonly kernelName?: string;
   readonly initrd?: Uint8Array;
   /** Further modules of a multiboot kernel, after the initrd. */
   readonly modules?: readonly BootModule[];

@@ -134,13 +134,13 @@ describe('multiboot', () => {
   it('starts an ELF kernel with memory map, command line and modules', async () => {
     const kernel = elf({ bits: 32, entry: 0x100010, segments: [{ address: 0x100000, bytes: multibootHeader(3), size: 0x9000 }] });
     const modules = [{ bytes: Uint8Array.of(1, 2, 3), commandLine: 'second x' }];
-    const { env, memory } = await load({ kernel, initrd: new Uint8Array(100), modules, append: 'a b' });
+    const { env, memory } = await load({ kernel, initrd: new Uint8Array(100), modules, kernelName: 'dir/my.elf', append: 'a b' });
     expect([env.regs.rax, env.regs.rbx, env.regs.rip, env.sregs.cr0]).toEqual([0x2badb002n, BigInt(MULTIBOOT_INFO), 0x100010n, 0x11n]);
     expect(env.sregs.idt).toMatchObject({ base: 0n, limit: 0x3ff });
     const info = view(memory.get('multiboot information')!.bytes);
     const word = (at: number): number => info.getUint32(at, true);
     expect([word(0), word(4), word(8), word(20)]).toEqual([0x24d, 639, 63 * 1024, 2]);
-    expect([text(info, word(16)), text(info, word(64))]).toEqual(['a b', '@vm/qemu']);
+    expect([text(info, word(16)), text(info, word(64))]).toEqual(['dir/my.elf a b', '@vm/qemu']);
     const second = word(24) - MULTIBOOT_INFO + 16;
     expect([word(second + 4) - word(second), text(info, word(second + 8))]).toEqual([3, 'second x']);
     const map = word(48) - MULTIBOOT_INFO;
@@ -156,7 +156,7 @@ describe('multiboot', () => {
     const info = memory.get('multiboot information')!;
     expect([info.address, env.regs.rbx, env.regs.rip]).toEqual([expected, BigInt(expected), BigInt(address)]);
     const commandLine = view(info.bytes).getUint32(16, true) - expected;
-    expect([...info.bytes.subarray(commandLine, commandLine + 2)]).toEqual([0x78, 0]);
+    expect(new TextDecoder().decode(info.bytes.subarray(commandLine, commandLine + 9))).toBe('kernel x\0');
   });
 
   it('starts a kernel by the addresses in its header', async () => {

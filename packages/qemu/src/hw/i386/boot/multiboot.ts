@@ -152,7 +152,9 @@ function placeInfo(context: LoaderContext, size: number): number {
 /** multiboot_info, module list, memory map and strings, all in one blob. */
 function buildInfo(context: LoaderContext, modules: readonly Placed[]): RomBlob {
   const encoder = new TextEncoder();
-  const texts = [context.options.append ?? '', BOOT_LOADER_NAME, ...modules.map((placed) => placed.module.commandLine)];
+  // Kernels skip the first word, their own name (load_multiboot gives it to them, as GRUB did).
+  const { kernelName = 'kernel', append = '' } = context.options;
+  const texts = [`${kernelName} ${append}`, BOOT_LOADER_NAME, ...modules.map((placed) => placed.module.commandLine)];
   const strings = texts.map((text) => encoder.encode(`${text}\0`));
   const modsAt = INFO_SIZE;
   const mmapAt = modsAt + modules.length * MODULE_SIZE;
