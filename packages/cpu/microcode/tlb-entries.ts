@@ -10,7 +10,6 @@ import { DR7_ENABLED, watchedPage, watchesCode } from "./breakpoint";
 import { cpu, get32, get64 } from "./cpu";
 import { flushWalkCache, pageGlobal, pageKey, pageShift } from "./paging";
 
-const EMPTY: i64 = -1;
 /** Entries in the journals; above its size the next flush looks at all. */
 let journalCount: i32 = TLB_JOURNAL_ENTRIES + 1;
 let globalCount: i32 = TLB_JOURNAL_ENTRIES + 1;
@@ -22,10 +21,21 @@ let largePages: i64 = 0;
 /** Protection keys of the pages that were entered, one bit each. */
 let keysEntered: i32 = 0;
 
+/**
+ * Makes an entry such that no address whose entry it is lies in its page: bits 23:12 of the tag are not the number that the entry has in
+ * its table (tables lie at multiples of 256 entries). Who compares whole tags is told by bit 0.
+ */
+// @ts-ignore: decorator
+@inline
+function clear(entry: usize): void {
+  store<i64>(entry, ((<i64>entry << 8) + 0x1000) | 1);
+}
+
 /** Forgets all linear translations, also of global pages. */
 export function flushTlb(): void {
   if (journalCount > TLB_JOURNAL_ENTRIES || globalCount > TLB_JOURNAL_ENTRIES) {
-    memory.fill(cpu + TLB, 0xff, TLB_SET_SIZE * TLB_SETS);
+    const end = cpu + TLB + TLB_SET_SIZE * TLB_SETS;
+    for (let entry = cpu + TLB; entry < end; entry += TLB_ENTRY_SIZE) clear(entry);
   } else {
     clearJournaled(TLB_JOURNAL, journalCount);
     clearJournaled(TLB_GLOBAL_JOURNAL, globalCount);
@@ -39,7 +49,7 @@ export function flushTlb(): void {
 
 function clearJournaled(journal: usize, count: i32): void {
   const end = cpu + journal + (<usize>count << 2);
-  for (let at = cpu + journal; at < end; at += 4) store<i64>(<usize>load<u32>(at), EMPTY);
+  for (let at = cpu + journal; at < end; at += 4) clear(<usize>load<u32>(at));
 }
 
 /** Forgets all but global pages: what a new CR3 does (SDM vol. 3A, 5.10.4.1). */
@@ -59,7 +69,7 @@ export function flushTlbNonGlobal(): void {
 // @ts-ignore: decorator
 @inline
 function clearNonGlobal(entry: usize): void {
-  if (!(load<i32>(entry, 12) & GLOBAL)) store<i64>(entry, EMPTY);
+  if (!(load<i32>(entry, 12) & GLOBAL)) clear(entry);
 }
 
 /** Forgets the translations of pages with the given protection keys, one bit each: their rights are others now. */
@@ -76,7 +86,7 @@ function clearKeys(journal: usize, count: i32, keys: i32): void {
   for (let at = cpu + journal; at < end; at += 4) {
     const entry = <usize>load<u32>(at);
     const key = load<i32>(entry, 12) >> KEY_SHIFT;
-    if (key != 0 && (keys >> (key - 1)) & 1) store<i64>(entry, EMPTY);
+    if (key != 0 && (keys >> (key - 1)) & 1) clear(entry);
   }
 }
 
@@ -96,7 +106,7 @@ export function flushTlbPage(linear: i64): void {
 // @ts-ignore: decorator
 @inline
 function clearIf(entry: usize, tag: i64): void {
-  if (load<i64>(entry) == tag) store<i64>(entry, EMPTY);
+  if (load<i64>(entry) == tag) clear(entry);
 }
 
 function flushLarge(linear: i64): void {
@@ -110,7 +120,7 @@ function clearLarge(journal: usize, count: i32, linear: i64): void {
   for (let at = cpu + journal; at < end; at += 4) {
     const entry = <usize>load<u32>(at);
     const shift = <i32>load<u8>(entry, 12);
-    if (shift > 12 && ((load<i64>(entry) ^ linear) >> shift) == 0) store<i64>(entry, EMPTY);
+    if (shift > 12 && ((load<i64>(entry) ^ linear) >> shift) == 0) clear(entry);
   }
 }
 
@@ -127,7 +137,7 @@ function clearWrites(journal: usize, count: i32, page: u32): void {
     const entry = <usize>load<u32>(at);
     const table = <i32>(entry - cpu - TLB) % TLB_SET_SIZE;
     if (table < TLB_WRITE || table >= TLB_WRITE + TLB_TABLE_SIZE) continue;
-    if ((<u32>load<i64>(entry) + load<u32>(entry, 8)) >> 12 == page) store<i64>(entry, EMPTY);
+    if ((<u32>load<i64>(entry) + load<u32>(entry, 8)) >> 12 == page) clear(entry);
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import { Emitter } from '../semantics/emitter.ts';
 import { MemoryStack } from '../semantics/x87/stack.ts';
-import { tlbOffset } from '../semantics/tlb-offset.ts';
+import { missesTag, tlbOffset } from '../semantics/tlb-entry.ts';
 import { CURRENT_RECORD, TLB_READ, TLB_SET, TLB_WRITE } from '../state/layout.ts';
 import {
   REC_BASE, REC_DISP, REC_IMM, REC_INDEX_REG, REC_LENGTH, REC_OFFSET, REC_P1, REC_P2, REC_P3, REC_SCALE, REC_SEG,
@@ -187,10 +187,8 @@ export class DynamicEmitter extends Emitter {
     return this.add(this.loadI32(this.cpu, TLB_SET), index);
   }
 
-  /** The tag is compared with the page of the access's last byte, so that a crossing access misses. */
   #misses(linear: Value, size: number, entry: Value, table: number): Value {
-    const last = size === 1 ? linear : this.add(linear, this.i64(size - 1));
-    return this.ne(this.loadI64(entry, table), this.and(last, this.i64(-0x1000)));
+    return missesTag(this, linear, this.loadI64(entry, table), size);
   }
 
   #hit(linear: Value, entry: Value, table: number): Value {

@@ -15,7 +15,7 @@
  * registers that matter (record, budget, page) stay in machine registers. Direct branches within a page are linked:
  * the branch's record remembers the target's trace.
  */
-import { tlbOffset } from '../semantics/tlb-offset.ts';
+import { tlbOffset } from '../semantics/tlb-entry.ts';
 import {
   BUDGET, CODE_HOST, CODE_LIMIT, CODE_MODE, CS, CURRENT_RECORD, EA, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE, SINGLE_STEP,
   ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_NEXT, ST_SLICE, ST_TRANSLATE, TLB_EXECUTE, TLB_SET, TRACE_HASH,

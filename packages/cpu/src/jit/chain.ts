@@ -3,7 +3,7 @@
  * host address), and the region that stands at the head of the trace is called in tail position. Whatever is out of the
  * ordinary is left to the dispatch.
  */
-import { tlbOffset } from '../semantics/tlb-offset.ts';
+import { tlbOffset } from '../semantics/tlb-entry.ts';
 import {
   CS, PAGE_RIP, SEG, SEG_BASE, SEG_SIZE, TLB_EXECUTE, TLB_SET, TRACE_HASH, TRACE_HASH_MULTIPLIER, TRACE_HASH_SHIFT,
 } from '../state/layout.ts';

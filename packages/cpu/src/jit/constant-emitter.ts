@@ -8,7 +8,7 @@ import { wantsSumOnly } from '../interpreter/mnemonic-traits.ts';
 import type { FormShape, Modified } from '../semantics/emitter.ts';
 import { isVex } from '../semantics/vector/operand.ts';
 import { MemoryStack, type X87Stack } from '../semantics/x87/stack.ts';
-import { tlbOffset } from '../semantics/tlb-offset.ts';
+import { missesTag, tlbOffset } from '../semantics/tlb-entry.ts';
 import {
   AVX_BLOCKED, FPR, GPR, SEG, SEG_BASE, SEG_SIZE, SSE_BLOCKED, TLB_READ, TLB_WRITE, X87_BLOCKED, XMM, XMM_SIZE,
 } from '../state/layout.ts';
@@ -400,9 +400,7 @@ export class ConstantEmitter extends FlagEmitter {
 
   #lookUp(linear: Value, size: number, table: number): Value {
     const entry = tlbOffset(this, linear);
-    const last = size === 1 ? linear : this.add(linear, this.i64(size - 1));
-    const tag = this.loadI64(entry, this.#tlbSet + table);
-    const misses = this.ne(tag, this.and(last, this.i64(-0x1000)));
+    const misses = missesTag(this, linear, this.loadI64(entry, this.#tlbSet + table), size);
     const hit = (): Value => this.add(this.wrap(linear), this.loadI32(entry, this.#tlbSet + table + 8));
     if (this.inLoop) {
       this.if(misses, () => this.#context.leave());

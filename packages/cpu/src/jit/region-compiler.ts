@@ -14,7 +14,7 @@
  *   registers, BUDGET and RIP to the area; on to the next region, or back to the interpreter
  */
 import { MNEMONICS } from '../decode/table/index.ts';
-import { tlbOffset } from '../semantics/tlb-offset.ts';
+import { tlbOffset } from '../semantics/tlb-entry.ts';
 import {
   BUDGET, CODE_MODE, CS, CURRENT_RECORD, NEXT_RIP, PAGE_RIP, RIP, SEG, SEG_BASE, SEG_SIZE,
   ST_COMPILE, ST_DISPATCH, ST_FAULT, ST_INTERPRET, ST_SLICE, ST_TRANSLATE, TLB_EXECUTE, TLB_SET,

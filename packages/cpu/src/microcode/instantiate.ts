@@ -37,7 +37,7 @@ export function namedMicrocodeModule(): WebAssembly.Module {
   return new WebAssembly.Module(withNames(decodeBase64(MICROCODE), 'microcode'));
 }
 
-/** Makes an instance of the microcode for the processor whose area is at `area`. */
+/** Makes an instance of the microcode for the processor whose area is at `area`, with an empty TLB. */
 export function instantiateMicrocode(
   memory: HostMemory,
   area: number,
@@ -55,5 +55,6 @@ export function instantiateMicrocode(
   });
   const exports = instance.exports as unknown as MicrocodeExports;
   exports['init']!(area);
+  exports['flushTlb']!();
   return { exports, handler: (name) => exports[`op_${name}`] as MicrocodeHandler | undefined };
 }

@@ -342,7 +342,19 @@ describe('TLB and bounce buffer', () => {
       bench.call('readMiss', 0x4000_0000n + i * 0x1000n, 1);
     }
     bench.call('flushTlbNonGlobal');
-    const present = Array.from({ length: L.TLB_ENTRIES }, (_, i) => bench.get(L.TLB + L.TLB_READ + i * L.TLB_ENTRY_SIZE)).filter((tag) => tag !== 0xffff_ffff_ffff_ffffn);
+    const present = Array.from({ length: L.TLB_ENTRIES }, (_, i) => bench.get(L.TLB + L.TLB_READ + i * L.TLB_ENTRY_SIZE)).filter((tag) => (tag & 1n) === 0n);
     expect(present).toEqual([0x4080_b000n]);
+  });
+
+  it.each([['at first', false], ['when it was in use', true]])('has no address near an empty entry, %s', (_, used) => {
+    const bench = new MicrocodeBench();
+    bench.enter('long');
+    if (used) {
+      bench.map(0x4000_0000n, BigInt(bench.page()), PTE_P);
+      bench.call('readMiss', 0x4000_0000n, 1);
+      bench.call('flushTlb');
+    }
+    const entries = Array.from({ length: L.TLB_ENTRIES }, (_entry, i) => bench.get(L.TLB + L.TLB_READ + i * L.TLB_ENTRY_SIZE));
+    expect(entries.filter((tag, i) => (tag & 1n) === 0n || ((tag >> 12n) & 0xfffn) === BigInt(i))).toEqual([]);
   });
 });

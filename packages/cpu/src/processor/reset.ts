@@ -55,7 +55,6 @@ export function resetProcessor(memory: HostMemory, area: number, options: ResetO
   put32(memory, area, L.HOST_PAGES, memory.pages);
   put32(memory, area, L.HOST_IF, 0);
   writeCpuid(memory, area, options);
-  memory.u8.fill(0xff, area + L.TLB, area + L.TLB + L.TLB_SETS * L.TLB_SET_SIZE);
   memory.u8.fill(0xff, area + L.EPT_CACHE, area + L.EPT_CACHE + L.EPT_CACHE_ENTRIES * 16);
 }
 

@@ -233,7 +233,7 @@ export const CPUID_COUNT = 0x1ffc; // i32
 // ---- each access comes to the slow path) of three tables (read, write, execute)
 export const TLB = 0x2000;
 export const TLB_ENTRIES = 4096;
-/** Entry: i64 linear page address (-1: empty), i32 host address minus linear address (low 32 bits), i32 what the microcode knows of the page. */
+/** Entry: i64 linear page address (odd: empty), i32 host address minus linear address (low 32 bits), i32 what the microcode knows of the page. */
 export const TLB_ENTRY_SIZE = 16;
 export const TLB_TABLE_SIZE = 0x10000;
 export const TLB_READ = 0x0000;

@@ -7,7 +7,7 @@ import { instantiateMicrocode } from '../microcode/instantiate.ts';
 import { microcodeName } from '../semantics/complex.ts';
 import { CPUID_FEATURES, cpuidTable } from './cpuid.ts';
 
-const { exports } = instantiateMicrocode(HostMemory.create(1 << 20), 0, { readClock: () => 0, cpuTrace: () => {} });
+const { exports } = instantiateMicrocode(HostMemory.create(1 << 22), 0, { readClock: () => 0, cpuTrace: () => {} });
 const microcode = (name: string): string | null => microcodeName(name, (candidate) => candidate in exports);
 
 /** Mnemonics of a feature's legacy encodings that nothing executes. */
