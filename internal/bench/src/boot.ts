@@ -2,7 +2,7 @@
  * Time from the start of the process to the shell's prompt: `vm run` beside qemu-system-x86_64 without KVM, with the same
  * kernel, initrd, memory and command line, in turns.
  *
- *   pnpm bench:boot [--runs N] [--memory MiB] [--kernel F --initrd F] [--machine microvm|pc] [--json]
+ *   pnpm bench:boot [--runs N] [--memory MiB] [--kernel F --initrd F] [--machine pc|microvm] [--json]
  */
 import { parseArgs } from 'node:util';
 import { fetchImages, type Images } from './guest-programs.ts';
@@ -15,7 +15,7 @@ const APPEND = 'console=ttyS0';
 
 const { values: options } = parseArgs({
   options: {
-    runs: { type: 'string', default: '3' }, memory: { type: 'string', default: '512' }, machine: { type: 'string', default: 'microvm' },
+    runs: { type: 'string', default: '3' }, memory: { type: 'string', default: '512' }, machine: { type: 'string', default: 'pc' },
     kernel: { type: 'string' }, initrd: { type: 'string' }, json: { type: 'boolean', default: false },
   },
 });
@@ -26,14 +26,15 @@ function images(): Images {
 }
 
 const { kernel, initrd } = images();
-const guest = ['-kernel', kernel, '-initrd', initrd, '-append', APPEND];
+const qemuGuest = ['-kernel', kernel, '-initrd', initrd, '-append', APPEND];
+const ourGuest = ['--kernel', kernel, '--initrd', initrd, '--append', APPEND];
 const ours: number[] = [];
 const qemu: number[] = [];
 const withQemu = hasQemu();
 if (!withQemu) console.error('qemu-system-x86_64 is not installed (Debian: qemu-system-x86): only our own time is measured');
 for (let run = 0; run < Number(options.runs); run++) {
-  ours.push(await timeBoot({ program: process.execPath, args: [VM, 'run', ...guest, '--memory', options.memory] }, 'wall'));
-  if (withQemu) qemu.push(await timeBoot({ program: 'qemu-system-x86_64', args: ['-M', options.machine, '-accel', 'tcg', '-m', options.memory, '-nographic', '-no-reboot', ...guest] }, 'wall'));
+  ours.push(await timeBoot({ program: process.execPath, args: [VM, 'run', ...ourGuest, '--memory', options.memory] }, 'wall'));
+  if (withQemu) qemu.push(await timeBoot({ program: 'qemu-system-x86_64', args: ['-M', options.machine, '-accel', 'tcg', '-m', options.memory, '-nographic', '-no-reboot', ...qemuGuest] }, 'wall'));
 }
 const oursMedian = median(ours);
 const qemuMedian = median(qemu);
