@@ -23,18 +23,18 @@ describe('the READMEs show the examples as they are', () => {
 
 describe('the examples run', { timeout: 60_000 }, () => {
   test('kvm-hello.ts prints 4', () => {
-    expect(execFileSync(process.execPath, [...OPTIONS, example('kvm-hello.ts')], { encoding: 'utf8', timeout: 30_000 })).toBe('4\n');
+    expect(execFileSync(process.execPath, [...OPTIONS, example('kvm-hello.ts')], { encoding: 'utf8', timeout: 50_000 })).toBe('4\n');
   });
 
   test('decode.ts prints three instructions', () => {
-    const text = execFileSync(process.execPath, [...OPTIONS, example('decode.ts')], { encoding: 'utf8', timeout: 30_000 });
+    const text = execFileSync(process.execPath, [...OPTIONS, example('decode.ts')], { encoding: 'utf8', timeout: 50_000 });
     expect(text).toBe('mov rax,qword ptr [rbx+rcx*4+0x10]\nvmlaunch\nret\n');
     expect(shown('packages/cpu/README.md')).toContain(text.trim());
   });
 
   test('boot.ts boots the monitor, which powers off', () => {
     const kernel = resolve(ROOT, 'apps/vm/guests/monitor.elf');
-    const { status, stdout } = spawnSync(process.execPath, [...OPTIONS, example('boot.ts'), kernel], { encoding: 'utf8', input: 'poweroff\rpoweroff\r', timeout: 30_000 });
+    const { status, stdout } = spawnSync(process.execPath, [...OPTIONS, example('boot.ts'), kernel], { encoding: 'utf8', input: 'poweroff\rpoweroff\r', timeout: 50_000 });
     expect(stdout).toContain('monitor: 64-bit');
     expect(status).toBe(0);
   });

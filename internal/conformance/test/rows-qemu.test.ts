@@ -17,7 +17,7 @@ const start = async (): Promise<void> => {
   ended = vm.run();
 };
 const type = (text: string): void => vm.input(new TextEncoder().encode(text));
-const shows = (text: string): Promise<void> => expect.poll(() => output, { timeout: 5000, interval: 2 }).toBe(text);
+const shows = (text: string): Promise<void> => expect.poll(() => output, { timeout: 30_000, interval: 2 }).toBe(text);
 const exits = (name: string): number => vm.exits().find((exit) => exit.name === name)?.count ?? 0;
 
 afterEach(async () => {
@@ -32,7 +32,7 @@ describe('row 1: qemu_kvm_cpu_thread_fn', () => {
     await shows('>');
     for (const [typed, answer] of [['a', '>b'], ['m', '>bn'], ['0', '>bn1']] as const) {
       // Once the guest has halted nothing runs until there is input: the thread does not spin.
-      await expect.poll(nothingRuns, { timeout: 5000 }).toBe(true);
+      await expect.poll(nothingRuns, { timeout: 30_000 }).toBe(true);
       type(typed);
       await shows(answer);
     }
@@ -42,7 +42,7 @@ describe('row 1: qemu_kvm_cpu_thread_fn', () => {
     await start();
     await shows('>');
     type('s');
-    await expect.poll(() => vm.instructions() > 100_000, { timeout: 5000, interval: 2 }).toBe(true);
+    await expect.poll(() => vm.instructions() > 100_000, { timeout: 30_000, interval: 2 }).toBe(true);
     vm.stop();
     expect((await ended).cause).toBe('stopped');
     const before = vm.instructions();

@@ -58,12 +58,16 @@ for (const { subject, number, text } of report.mismatches) {
   shown.add(subject.name);
   say(`${subject.name} #${number}: ${text}`);
 }
-for (const { case: lost, reason } of native.lost) say(`the harness stopped (${reason}) at form ${lost.form}`);
+for (const text of report.lost) say(`the harness stopped at ${text}`);
+if (report.unreachableModes.length > 0) {
+  say(`Not run: this system gives a program no ${report.unreachableModes.join('- and ')}-bit code, nor its descriptors. The tests of internal/oracle check the recorded vectors of it.`);
+}
+if (report.unreachable > 0) say(`Left out: ${report.unreachable} cases, which begin in a state that this system does not give a program (NOP faults in it).`);
 if (values.report) {
   for (const name of report.without) say(`no case: ${name}`);
   for (const { mnemonics, reason } of EXCLUSIONS) say(`not run: ${mnemonics.source}: ${reason}`);
   for (const { name, reason } of ALLOWANCES) say(`allowed: ${name}: ${reason}`);
   say(`${report.completed} of ${report.cases} cases completed without a fault; ${((Date.now() - started) / 1000).toFixed(1)} s`);
 }
-console.log(JSON.stringify({ forms: report.forms, cases: report.cases, mismatches: report.mismatches.length }));
+console.log(JSON.stringify({ forms: report.forms, cases: report.cases, mismatches: report.mismatches.length, unreachable_modes: report.unreachableModes }));
 process.exitCode = report.mismatches.length === 0 ? 0 : 2;

@@ -8,8 +8,9 @@
  */
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 import { makeCase } from './generate/make-case.ts';
-import { caseBytes, type CaseResult, type Difference, type TestCase } from './records.ts';
-import type { RunNative, Subject } from './run.ts';
+import { MODES, reachable, reachableModes } from './reachable.ts';
+import { caseBytes, type CaseResult, type Difference, type RunNative, type TestCase } from './records.ts';
+import type { Subject } from './run.ts';
 import { FX, STATE_SIZE, State, XMM } from './state.ts';
 
 const PAGE_FAULT = 14;
@@ -74,8 +75,11 @@ function writeResult(out: Output, test: TestCase, result: CaseResult): void {
   }
 }
 
-/** Runs `count` cases of each subject, and writes what comes of them. */
+/** Runs `count` cases of each subject, and writes what comes of them. Throws where a mode or a case's state can't be had. */
 export function record(list: readonly Subject[], count: number, native: RunNative): Uint8Array {
+  const modes = reachableModes(native);
+  const missing = MODES.filter((mode) => !modes.includes(mode));
+  if (missing.length > 0) throw new Error(`the system has no ${missing.join('- and ')}-bit code: record on one that has`);
   const index: Record<string, number[]> = {};
   const tests: { test: TestCase; name: string }[] = [];
   for (const { name, form, mode } of list) {
@@ -88,9 +92,12 @@ export function record(list: readonly Subject[], count: number, native: RunNativ
     }
     index[name] = numbers;
   }
+  const there = reachable(tests.map(({ test }) => test), native);
+  const absent = there.indexOf(false);
+  if (absent >= 0) throw new Error(`the system does not give a program the state of a case of ${tests[absent]!.name}: record on one that does`);
   const out = new Output();
   for (const [i, result] of native(tests.map(({ test }) => test)).entries()) {
-    if (!result) throw new Error(`the harness does not survive a case of ${tests[i]!.name}`);
+    if (typeof result === 'string') throw new Error(`the harness does not survive a case of ${tests[i]!.name}: ${result}`);
     writeResult(out, tests[i]!.test, result);
   }
   const head = Buffer.from(`${JSON.stringify(index)}\n`);

@@ -44,6 +44,9 @@ export interface CaseResult {
   readonly differences: readonly Difference[];
 }
 
+/** The result of each case; how the harness ended, for a case that took it along. */
+export type RunNative = (cases: readonly TestCase[]) => (CaseResult | string)[];
+
 export function caseBytes(c: TestCase): Uint8Array {
   const patches: readonly Patch[] = [{ address: c.codeAddress, bytes: c.code }, ...c.patches];
   let length = HEAD;

@@ -1,17 +1,17 @@
 /** Cases of forms through both processors. */
 import { codeView, decode, type Form, format, forms, Instruction } from '@vm/cpu/decode';
 import { compare } from './compare.ts';
+import type { Mode } from './generate/encode.ts';
 import { makeCase } from './generate/make-case.ts';
 import { excluded, formName } from './generate/scope.ts';
 import { Model } from './model.ts';
-import type { CaseResult, TestCase } from './records.ts';
-
-export const MODES = [64, 32, 16] as const;
+import { isReachable, keepBases, MODES, reachable, reachableModes } from './reachable.ts';
+import type { CaseResult, RunNative, TestCase } from './records.ts';
 
 /** A form in one mode. */
 export interface Subject {
   readonly form: Form;
-  readonly mode: 16 | 32 | 64;
+  readonly mode: Mode;
   readonly name: string;
 }
 
@@ -29,9 +29,13 @@ export interface Report {
   readonly without: readonly string[];
   /** Cases that completed without a fault. */
   readonly completed: number;
+  /** Cases at which the harness ended, and how. */
+  readonly lost: readonly string[];
+  /** Modes that the system under us has no code in. */
+  readonly unreachableModes: readonly Mode[];
+  /** Cases that begin in a state that the system under us does not give a program. */
+  readonly unreachable: number;
 }
-
-export type RunNative = (cases: readonly TestCase[]) => (CaseResult | null)[];
 
 /** What can be run in user mode, of forms whose name matches. */
 export function subjects(pattern: RegExp | null): Subject[] {
@@ -55,27 +59,48 @@ export function describe({ code, mode, codeAddress }: TestCase): string {
 
 const BATCH = 4000;
 
-/** Runs cases `first` to `first + count - 1` of each subject. */
+interface Numbered {
+  readonly subject: Subject;
+  readonly number: number;
+  readonly test: TestCase;
+}
+
+/** Runs cases `first` to `first + count - 1` of each subject in a mode that can be had. */
 export function run(list: readonly Subject[], first: number, count: number, native: RunNative, model: Model = new Model()): Report {
+  const modes = reachableModes(native);
   const mismatches: Mismatch[] = [];
   const without: string[] = [];
+  const lost: string[] = [];
   let cases = 0;
   let completed = 0;
-  let batch: { subject: Subject; number: number; test: TestCase }[] = [];
+  let unreachable = 0;
+  let batch: Numbered[] = [];
   const flush = (): void => {
     const results = native(batch.map(({ test }) => test));
-    for (const [i, { subject, number, test }] of batch.entries()) {
-      const theirs = results[i];
-      if (!theirs) continue;
+    const differing: (Numbered & { text: string; ours: CaseResult; theirs: CaseResult })[] = [];
+    for (const [i, one] of batch.entries()) {
+      const theirs = results[i]!;
+      if (typeof theirs === 'string') {
+        lost.push(`${one.subject.name} #${one.number}: ${describe(one.test)} ${theirs}`);
+        continue;
+      }
       cases++;
-      const ours = model.run(test);
       if (theirs.vector < 0) completed++;
-      const text = compare(subject.form, test, ours, theirs);
-      if (text !== null) mismatches.push({ subject, number, text: `${describe(test)} ${text}` });
+      const ours = model.run(one.test);
+      const text = compare(one.subject.form, one.test, ours, theirs);
+      if (text !== null) differing.push({ ...one, text, ours, theirs });
+    }
+    const tests = differing.map(({ test }) => test);
+    const reached = reachable(tests, native);
+    const kept = keepBases(tests, differing.map(({ ours }) => ours.state), native);
+    for (const [i, { subject, number, test, text, ours, theirs }] of differing.entries()) {
+      if (reached[i] && (kept[i] || ours.vector >= 0 || theirs.vector >= 0)) mismatches.push({ subject, number, text: `${describe(test)} ${text}` });
+      else unreachable++;
     }
     batch = [];
   };
-  for (const subject of list) {
+  const there = list.filter(({ form, mode }) => isReachable(form, mode, modes));
+  for (const subject of there) {
     let made = 0;
     for (let number = first; number < first + count; number++) {
       const test = makeCase(subject.form, subject.mode, number);
@@ -87,5 +112,8 @@ export function run(list: readonly Subject[], first: number, count: number, nati
     if (made === 0) without.push(subject.name);
   }
   flush();
-  return { forms: list.length - without.length, cases, mismatches, without, completed };
+  return {
+    forms: there.length - without.length, cases: cases - unreachable, mismatches, without, completed, lost, unreachable,
+    unreachableModes: MODES.filter((mode) => !modes.includes(mode)),
+  };
 }

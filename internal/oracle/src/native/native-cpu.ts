@@ -11,8 +11,6 @@ const TIMEOUT = 30_000;
 export class NativeCpu {
   readonly #program: CompiledProgram;
   readonly #setup: Uint8Array = setupRecord();
-  /** Cases at which the harness ended, with the reason. */
-  readonly lost: { case: TestCase; reason: string }[] = [];
 
   private constructor(program: CompiledProgram) {
     this.#program = program;
@@ -29,9 +27,9 @@ export class NativeCpu {
     this.#program.close();
   }
 
-  /** The result of each case, or null for a case that took the harness with it. */
-  run(cases: readonly TestCase[]): (CaseResult | null)[] {
-    const results: (CaseResult | null)[] = [];
+  /** The result of each case; how the harness ended, for a case that took it along. */
+  run(cases: readonly TestCase[]): (CaseResult | string)[] {
+    const results: (CaseResult | string)[] = [];
     while (results.length < cases.length) {
       const rest = cases.slice(results.length);
       const input = Buffer.concat([this.#setup, ...rest.map(caseBytes)]);
@@ -39,8 +37,7 @@ export class NativeCpu {
       const got = readResults(child.stdout);
       results.push(...got);
       if (got.length === rest.length) break;
-      this.lost.push({ case: rest[got.length]!, reason: child.signal ?? `exit ${child.status}` });
-      results.push(null);
+      results.push(child.signal ?? `exit ${child.status}`);
     }
     return results;
   }
