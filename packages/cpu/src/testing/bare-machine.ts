@@ -3,7 +3,7 @@ import { HostMemory } from '@vm/kvm-run';
 import { instantiateMicrocode } from '../microcode/instantiate.ts';
 import type { JitOptions } from '../jit/jit.ts';
 import { JitProfile } from '../jit/profile.ts';
-import { Driver, POLL_STEP } from '../processor/driver.ts';
+import { Driver, type DriverEnd, POLL_STEP } from '../processor/driver.ts';
 import * as L from '../state/layout.ts';
 import { TEST_JIT } from './test-jit.ts';
 
@@ -28,7 +28,7 @@ export interface BareMachine {
   /** To be called after a change of CR0, CR4, EFER or segments. */
   updateMode(): void;
   /** Runs so many instructions, one at a time. */
-  step(count: number): void;
+  step(count: number): DriverEnd;
 }
 
 /**
@@ -41,7 +41,9 @@ export function bareMachine(bytes: number, step = false, jit: JitOptions | null 
   const microcode = instantiateMicrocode(memory, area, { readClock: () => 0, cpuTrace: () => undefined });
   let stepping = step;
   const profile = profiled ? new JitProfile(memory) : null;
-  const events = delivers ? {} : { deliver: () => L.ST_SHUTDOWN, pollEvents: () => (stepping ? POLL_STEP : 0) };
+  const poll = delivers ? microcode.exports['pollEvents'] as () => number : (): number => 0;
+  const pollEvents = (): number => poll() || (stepping ? POLL_STEP : 0);
+  const events = delivers ? { pollEvents } : { deliver: () => L.ST_SHUTDOWN, pollEvents };
   const driver = new Driver(memory, area, { ...microcode, exports: { ...microcode.exports, ...events } },
     { budget: (longest) => longest, halted: () => false }, 8 << 20, jit, profile);
   memory.onCodeWrite((address, length) => driver.codeWritten(address, length));
@@ -80,8 +82,9 @@ export function bareMachine(bytes: number, step = false, jit: JitOptions | null 
     updateMode: () => void exports['updateMode']!(),
     step: (count) => {
       stepping = true;
-      driver.run(count);
+      const end = driver.run(count);
       stepping = step;
+      return end;
     },
   };
 }

@@ -1,8 +1,15 @@
 /** A processor for random programs: their memory behind page tables of 4-KiB pages, in each mode, and its whole state. */
+import { raiseInterrupt } from '@vm/kvm-run/vmx';
 import type { JitOptions } from '../../jit/jit.ts';
+import { resetProcessor } from '../../processor/reset.ts';
 import * as L from '../../state/layout.ts';
+import { SHADOW_SERVED, STEP_ARMED } from '../../state/vmx-layout.ts';
 import { bareMachine, type BareMachine } from '../bare-machine.ts';
-import { ALIAS, CODE, DATA_BYTES, type Mode, MEMORY_BYTES, type Placement, SPARE, STACK_LOW, STACK_TOP, WINDOW } from './modes.ts';
+import type { DriverEnd } from '../../processor/driver.ts';
+import { GDT_LIMIT, IDT_LIMIT, type Kernel, kernelTables, SELECTOR, TSS_LIMIT } from './kernel.ts';
+import {
+  ALIAS, CODE, DATA_BYTES, KERNEL, KERNEL_STACK, KERNEL_STACK_TOP, KERNEL_TABLE, type Mode, MEMORY_BYTES, type Placement, SPARE, STACK_LOW, STACK_TOP, WINDOW,
+} from './modes.ts';
 
 const PAGE = 0x1000;
 const PRESENT = 1n;
@@ -16,8 +23,16 @@ const CR0_TS = 8n;
 /** PAE PGE OSFXSR OSXMMEXCPT OSXSAVE. */
 const CR4 = 0x4_06a0n;
 const XCR0 = 7n;
+/** SMEP. */
+const CR4_KERNEL = 0x10_0000n;
 /** SCE LME LMA NXE. */
 const EFER = 0xd01n;
+const EFER_LEGACY = 0x801n;
+const USER_RIGHTS = 0x60;
+const FLAG_IF = 0x200n;
+const HALTED = 1;
+/** A stop by a shutdown: an event whose handler cannot be entered. */
+export const SHUTDOWN = 256;
 const FLAT = { base: 0, limit: -1 };
 const LIMIT_16 = 0xffff;
 const CODE_RIGHTS: Readonly<Record<Mode, number>> = { 16: 0x009b, 32: 0xc09b, 64: 0xa09b };
@@ -41,6 +56,15 @@ export interface Stop {
   readonly count: number;
 }
 
+/** An instruction that is to be executed. */
+export interface Position {
+  readonly linear: number;
+  readonly mode: Mode;
+  /** First address and end of the code that it belongs to. */
+  readonly code: readonly [from: number, to: number];
+  readonly inKernel: boolean;
+}
+
 export class CodeMachine {
   readonly inside: BareMachine;
   /** Linear and host address of the memory. */
@@ -50,19 +74,26 @@ export class CodeMachine {
   #mode: Mode = 64;
   #codeBase = 0;
   #stackBase = 0;
+  #code: readonly [from: number, to: number] = [0, 0];
+  /** Page tables' roots in long mode and with PAE paging. */
+  readonly #roots: readonly [long: number, pae: number];
+  #kernel: Kernel | null = null;
 
-  constructor(jit: JitOptions | null) {
-    this.inside = bareMachine(MEMORY_BYTES, false, jit);
+  /** With `delivers` events go to a kernel's handlers instead of ending runs. */
+  constructor(jit: JitOptions | null, delivers = false) {
+    this.inside = bareMachine(MEMORY_BYTES, false, jit, false, delivers);
+    if (delivers) resetProcessor(this.inside.memory, this.inside.area, { id: 0, tscKhz: 1_000_000, deterministic: true, seed: [1, 2] });
     this.memory = this.inside.ram;
     const { memory: host } = this.inside;
-    const [top, upper, directory, table, alias] = [0, 1, 2, 3, 4].map(() => host.allocPages(1)) as [number, number, number, number, number];
+    const [top, upper, directory, table, alias, pae] = [0, 1, 2, 3, 4, 5].map(() => host.allocPages(1)) as [number, number, number, number, number, number];
     const link = (at: number, index: number, to: number): void => host.view.setBigUint64(at + index * 8, BigInt(to) | 7n, true);
     link(top, 0, upper);
     link(upper, 0, directory);
     link(directory, this.memory >>> 21, table);
     link(directory, (this.memory + ALIAS) >>> 21, alias);
+    host.view.setBigUint64(pae, BigInt(directory) | 1n, true);
     this.#tables = [table, alias];
-    this.inside.set(L.CR3, BigInt(top));
+    this.#roots = [top, pae];
   }
 
   /** Maps the program's own parts of the memory, and nothing else: what other programs left there is not to be seen. */
@@ -76,36 +107,85 @@ export class CodeMachine {
     this.inside.ex('flushTlb');
   }
 
+  /** The kernel's pages, which are not the program's; the page table of the memory is one of them. */
+  #mapKernel(): void {
+    const { view } = this.inside.memory;
+    const [table] = this.#tables;
+    for (let page = KERNEL >>> 12; page < KERNEL_STACK_TOP >>> 12; page++) view.setBigUint64(table + page * 8, BigInt(this.memory + page * PAGE) | PRESENT | WRITABLE, true);
+    view.setBigUint64(table + (KERNEL_TABLE >>> 12) * 8, BigInt(table) | PRESENT | WRITABLE, true);
+  }
+
   // ---- modes
 
-  /** Code of so many bytes at a place of the memory. */
-  enter(mode: Mode, at: number, codeBytes: number, { codeBase, dataBase, stackBase }: Placement): void {
+  /** Code of so many bytes at a place of the memory; above a kernel, at privilege level 3. */
+  enter(mode: Mode, at: number, codeBytes: number, { codeBase, dataBase, stackBase }: Placement, kernel: Kernel | null = null): void {
     const m = this.inside;
+    this.#kernel = kernel;
+    this.#code = [this.memory + CODE + at, this.memory + CODE + at + codeBytes];
     this.#mode = mode;
     this.#codeBase = codeBase;
     this.#stackBase = stackBase;
     m.set(L.CR0, CR0);
     m.set(L.CR2, 0n);
-    m.set(L.CR4, CR4);
+    m.set(L.CR4, kernel ? CR4 | CR4_KERNEL : CR4);
+    m.set(L.CR3, BigInt(this.#roots[kernel?.kind === 'legacy' ? 1 : 0]));
     m.set(L.CR8, 0n);
     m.set(L.XCR0, XCR0);
-    m.set(L.MSR_EFER, EFER);
+    m.set(L.MSR_EFER, kernel?.kind === 'legacy' ? EFER_LEGACY : EFER);
     const narrow = mode === 16;
     const data = narrow ? { base: dataBase, limit: LIMIT_16 } : FLAT;
     for (const segment of [L.ES, L.DS, L.GS]) this.#segment(segment, data, DATA_RIGHTS[mode]);
     this.#segment(L.FS, narrow ? { base: this.#codeBase, limit: LIMIT_16 } : FLAT, DATA_RIGHTS[mode]);
     this.#segment(L.SS, { base: stackBase, limit: narrow ? LIMIT_16 : -1 }, DATA_RIGHTS[mode]);
     this.#segment(L.CS, { base: this.#codeBase, limit: narrow ? LIMIT_16 : -1 }, CODE_RIGHTS[mode]);
+    if (kernel) this.#enterKernel(kernel, { codeBase, stackBase });
     m.updateMode();
     this.#map([{ from: CODE + at, bytes: codeBytes }, { from: WINDOW, bytes: DATA_BYTES }, { from: STACK_LOW, bytes: STACK_TOP - STACK_LOW }]);
+    if (kernel) this.#mapKernel();
   }
 
-  #segment(segment: number, { base, limit }: { base: number; limit: number }, rights: number): void {
+  #segment(segment: number, { base, limit }: { base: number; limit: number }, rights: number, selector: number = segment === L.CS ? 8 : 16): void {
     const at = L.SEG + segment * L.SEG_SIZE;
     this.inside.set(at + L.SEG_BASE, BigInt(base));
     this.inside.set32(at + L.SEG_LIMIT, limit);
     this.inside.set32(at + L.SEG_ATTR, rights);
-    this.inside.set32(at + L.SEG_SELECTOR, segment === L.CS ? 8 : 16);
+    this.inside.set32(at + L.SEG_SELECTOR, selector);
+  }
+
+  /** The kernel's tables and stack, and the program's segments as those have them. */
+  #enterKernel(kernel: Kernel, { codeBase, stackBase }: Pick<Placement, 'codeBase' | 'stackBase'>): void {
+    const m = this.inside;
+    const tables = kernelTables(this.memory);
+    m.memory.write(this.memory + KERNEL, kernel.bytes);
+    m.memory.write(this.memory + KERNEL_STACK, new Uint8Array(KERNEL_STACK_TOP - KERNEL_STACK));
+    const flatCode = this.#mode === 64 ? SELECTOR.flatCode64 : SELECTOR.flatCode32;
+    const narrow = this.#mode === 16;
+    const selectors: readonly (readonly [number, number])[] = [
+      [L.CS, narrow || codeBase !== 0 ? SELECTOR.code : flatCode], [L.SS, narrow || stackBase !== 0 ? SELECTOR.stack : SELECTOR.flatData],
+      ...[L.ES, L.DS, L.GS].map((segment) => [segment, narrow ? SELECTOR.data : SELECTOR.flatData] as const), [L.FS, narrow ? SELECTOR.codeAsData : SELECTOR.flatData],
+    ];
+    for (const [segment, selector] of selectors) {
+      const at = L.SEG + segment * L.SEG_SIZE;
+      m.set32(at + L.SEG_SELECTOR, selector);
+      m.set32(at + L.SEG_ATTR, m.get32(at + L.SEG_ATTR) | USER_RIGHTS);
+    }
+    this.#segment(L.TR, { base: tables.tss, limit: TSS_LIMIT }, 0x8b, SELECTOR.tss);
+    this.#segment(L.LDTR, { base: 0, limit: 0 }, 0x1_0000, 0);
+    m.set(L.GDTR_BASE, BigInt(tables.gdt));
+    m.set32(L.GDTR_LIMIT, GDT_LIMIT);
+    m.set(L.IDTR_BASE, BigInt(tables.idt));
+    m.set32(L.IDTR_LIMIT, IDT_LIMIT);
+    m.set(L.PDPTE0, m.memory.view.getBigUint64(this.#roots[1], true));
+    for (let entry = 1; entry < 4; entry++) m.set(L.PDPTE0 + entry * 8, 0n);
+    m.set(L.MSR_STAR, (BigInt(SELECTOR.flatCode32) << 48n) | (BigInt(SELECTOR.kernelCode) << 32n));
+    m.set(L.MSR_LSTAR, BigInt(kernel.syscall));
+    // IF TF DF
+    m.set(L.MSR_SFMASK, 0x700n);
+    m.set(L.MSR_SYSENTER_CS, BigInt(SELECTOR.kernelCode));
+    m.set(L.MSR_SYSENTER_ESP, BigInt(this.memory + KERNEL_STACK_TOP));
+    m.set(L.MSR_SYSENTER_EIP, BigInt(kernel.sysenter));
+    for (const word of [L.PENDING_DEBUG, L.PENDING_DEBUG + 4, L.REQUESTS, L.STI_SHADOW, STEP_ARMED, SHADOW_SERVED, L.ACTIVITY]) m.set32(word, 0);
+    for (let word = 0; word < 8; word++) m.set32(L.PENDING_VECTORS + word * 4, 0);
   }
 
   get mode(): Mode {
@@ -117,12 +197,47 @@ export class CodeMachine {
     return this.#mode === 64 ? rip : BigInt.asUintN(32, rip + BigInt(this.#codeBase));
   }
 
+  /** Of the instruction to go on with: where a handler has halted, that which it returns to. */
   get rip(): bigint {
-    return this.inside.get(L.RIP);
+    const { view } = this.inside.memory;
+    if (!this.#halted()) return this.inside.get(L.RIP);
+    return this.#kernel!.kind === 'long' ? view.getBigUint64(this.#frame(), true) : BigInt(view.getUint32(this.#frame(), true));
   }
 
   set rip(value: bigint) {
-    this.inside.set(L.RIP, value);
+    const { view } = this.inside.memory;
+    if (!this.#halted()) this.inside.set(L.RIP, value);
+    else if (this.#kernel!.kind === 'long') view.setBigUint64(this.#frame(), BigInt.asUintN(64, value), true);
+    else view.setUint32(this.#frame(), Number(BigInt.asUintN(32, value)), true);
+  }
+
+  #halted(): boolean {
+    return this.#kernel !== null && this.inside.get32(L.ACTIVITY) === HALTED;
+  }
+
+  /** Where the RIP of the frame lies that a handler has halted with: behind the error code. */
+  #frame(): number {
+    return Number(this.inside.get(L.RSP)) + (this.#kernel!.kind === 'long' ? 8 : 4);
+  }
+
+  /** The instruction to go on with. */
+  position(): Position {
+    const kernel = this.#kernel;
+    const words = kernel?.kind === 'long' ? 8 : 4;
+    if (kernel && this.#halted() && (this.inside.memory.view.getUint16(this.#frame() + words, true) & 3) === 0)
+      return { linear: Number(this.rip), mode: words === 8 ? 64 : 32, code: kernel.code, inKernel: true };
+    return { linear: Number(BigInt.asUintN(53, this.linear(this.rip))), mode: this.#mode, code: this.#code, inKernel: false };
+  }
+
+  /** Lets the handler that has halted return. */
+  resume(): void {
+    if (this.#halted()) this.inside.set32(L.ACTIVITY, 0);
+  }
+
+  /** An external interrupt, where it would be taken at once. */
+  interrupt(vector: number): void {
+    if ((this.inside.rflags() & FLAG_IF) === 0n || this.inside.get32(L.INTERRUPTIBILITY) !== 0) return;
+    raiseInterrupt(this.inside.memory.i32, this.inside.area + L.PENDING_VECTORS, vector);
   }
 
   /** Host address of the top of the stack. */
@@ -190,8 +305,14 @@ export class CodeMachine {
 
   // ---- running
 
-  #stopped(): Stop {
-    return { vector: this.inside.event(), count: Number(this.inside.get(L.INSN_COUNT)) };
+  #stopped(end: DriverEnd): Stop {
+    const halt = this.#halted() ? this.#kernel!.halts.get(Number(this.inside.get(L.RIP))) : undefined;
+    return { vector: end === 'shutdown' && this.#kernel ? SHUTDOWN : halt ?? this.inside.event(), count: Number(this.inside.get(L.INSN_COUNT)) };
+  }
+
+  /** In front of a handler's first instruction: how far an event has been delivered there is not to be told from the count. */
+  get isEntering(): boolean {
+    return this.#kernel?.entries.has(Number(this.inside.get(L.RIP))) ?? false;
   }
 
   #forgetEvent(): void {
@@ -202,14 +323,12 @@ export class CodeMachine {
 
   run(limit: number): Stop {
     this.#forgetEvent();
-    this.inside.driver.run(limit);
-    return this.#stopped();
+    return this.#stopped(this.inside.driver.run(limit));
   }
 
   step(count: number): Stop {
     this.#forgetEvent();
-    this.inside.step(count);
-    return this.#stopped();
+    return this.#stopped(this.inside.step(count));
   }
 
   /** Names of the parts of the state in which two processors differ, with values. */

@@ -7,9 +7,10 @@
 import { decode } from '../../decode/decoder.ts';
 import { Instruction } from '../../decode/instruction.ts';
 import * as L from '../../state/layout.ts';
-import type { CodeMachine, Stop } from './code-machine.ts';
-import { CODE, DATA_BYTES, type Mode, place, type Placement, SLOT, SLOTS, STACK_LOW, STACK_TOP, WINDOW } from './modes.ts';
-import { type Program, randomProgram } from './program.ts';
+import { type CodeMachine, SHUTDOWN, type Stop } from './code-machine.ts';
+import { EXTERNAL_VECTORS, type Kernel, type KernelKind, makeKernel } from './kernel.ts';
+import { CODE, DATA_BYTES, KERNEL, KERNEL_STACK_TOP, type Mode, place, type Placement, SLOT, SLOTS, STACK_LOW, STACK_TOP, WINDOW } from './modes.ts';
+import { type Program, randomProgram, type SystemCall } from './program.ts';
 import { Random, seedOf } from './random.ts';
 
 export interface Case {
@@ -20,6 +21,8 @@ export interface Case {
   readonly without?: ReadonlySet<number>;
   /** False: the program runs undisturbed. */
   readonly events: boolean;
+  /** The program runs at privilege level 3, above a kernel of that kind; on processors that deliver events. */
+  readonly kernel?: KernelKind;
 }
 
 export interface Outcome {
@@ -51,6 +54,7 @@ export class Differential {
   readonly program: Program;
   readonly #case: Case;
   readonly #at: number;
+  readonly #kernel: Kernel | null;
   readonly #r: Random;
   readonly #scratch = new Instruction();
   #faults = 0;
@@ -65,7 +69,10 @@ export class Differential {
     this.#at = (r.below(END_OF_CODE / PAGE) * PAGE + (r.oneIn(2) ? PAGE - r.below(0x600) : r.below(PAGE))) & ~3;
     const placement = place(one.mode, compiler.memory, this.#at, r);
     const { addresses } = placement;
-    this.program = randomProgram({ mode: one.mode, seed: one.seed, addresses, ...(one.without ? { without: one.without } : {}) });
+    this.program = randomProgram({
+      mode: one.mode, seed: one.seed, addresses, ...(one.without ? { without: one.without } : {}), ...(one.kernel ? { calls: callsOf(one.mode, placement) } : {}),
+    });
+    this.#kernel = one.kernel ? makeKernel(one.kernel, one.mode, compiler.memory, placement, one.seed) : null;
     for (const machine of [interpreter, compiler]) this.#load(machine, placement);
     this.#r = new Random(seedOf(one.seed, 51));
   }
@@ -76,7 +83,8 @@ export class Differential {
       const done = Number(this.#compiler.inside.get(L.INSN_COUNT));
       if (done >= this.#case.instructions) break;
       const limit = this.#case.events ? this.#r.pick(LIMITS) : this.#case.instructions - done;
-      const stop = this.#case.events && this.#r.oneIn(10) ? this.#compiler.step(1 + this.#r.below(5)) : this.#compiler.run(limit);
+      let stop = this.#case.events && this.#r.oneIn(10) ? this.#compiler.step(1 + this.#r.below(5)) : this.#compiler.run(limit);
+      while (stop.vector < 0 && this.#compiler.isEntering) stop = this.#compiler.step(1);
       difference = stop.count - done > limit + LONGEST_OVERRUN ? `${stop.count - done} instructions where ${limit} were allowed` : this.#follow(done, stop);
       if (difference !== null) break;
       if (stop.vector >= 0) {
@@ -94,7 +102,7 @@ export class Differential {
     const { program } = this;
     const { memory } = machine.inside;
     const r = new Random(seedOf(seed, 52));
-    machine.enter(mode, this.#at, program.bytes.length, placement);
+    machine.enter(mode, this.#at, program.bytes.length, placement, this.#kernel);
     // What other programs left around it may be executed.
     const [first, end] = [CODE + this.#at, CODE + this.#at + program.bytes.length];
     memory.write(machine.memory + (first & ~0xfff), new Uint8Array(((end + 0xfff) & ~0xfff) - (first & ~0xfff)));
@@ -140,10 +148,14 @@ export class Differential {
     if (stop.count - done > LONGEST_TRACE) now = machine.run(stop.count - done - LONGEST_TRACE);
     if (now.vector < 0 && now.count < stop.count) now = machine.step(stop.count - now.count);
     if (now.vector < 0 && stop.vector >= 0) now = machine.step(1);
-    const found = this.#compiler.differences(machine, stop.vector >= 0);
+    const found = this.#compiler.differences(machine, stop.vector >= 0 && this.#kernel === null);
     if (now.vector !== stop.vector || now.count !== stop.count)
       found.unshift(`stops with ${stop.vector} after ${stop.count}, interpreted with ${now.vector} after ${now.count}`);
-    for (const [name, from, bytes] of [['data', WINDOW, DATA_BYTES], ['stack', STACK_LOW, STACK_TOP - STACK_LOW], ['code', CODE + this.#at, this.program.bytes.length & ~3]] as const) {
+    const parts: (readonly [name: string, from: number, bytes: number])[] = [
+      ['data', WINDOW, DATA_BYTES], ['stack', STACK_LOW, STACK_TOP - STACK_LOW], ['code', CODE + this.#at, this.program.bytes.length & ~3],
+    ];
+    if (this.#kernel) parts.push(['kernel', KERNEL, KERNEL_STACK_TOP - KERNEL]);
+    for (const [name, from, bytes] of parts) {
       const at = this.#compiler.memoryDiffers(machine, from, bytes);
       if (at >= 0) found.push(`${name} at ${at.toString(16)}`);
     }
@@ -159,34 +171,37 @@ export class Differential {
   /** After a fault: false where the program ends. */
   #serve(vector: number): boolean {
     const rip = Number(BigInt.asUintN(53, this.#compiler.rip));
-    if (vector === VECTOR_UD && rip === this.program.end) return false;
+    if (vector === SHUTDOWN || (vector === VECTOR_UD && rip === this.program.end)) return false;
     this.#faults++;
-    const address = this.#compiler.inside.get(L.EVENT_ADDRESS);
+    const address = this.#compiler.inside.get(this.#kernel ? L.CR2 : L.EVENT_ADDRESS);
+    let goesOn = true;
     for (const machine of this.#both) {
-      if (vector === VECTOR_PF) this.#pageFault(machine, address);
+      if (vector === VECTOR_PF) goesOn = this.#pageFault(machine, address);
       else if (vector === VECTOR_NM) machine.switchTask(false);
-      else this.#skip(machine);
+      else goesOn = this.#skip(machine);
       if (vector === VECTOR_MF) machine.inside.set32(L.FSW, 0);
+      machine.resume();
     }
-    return true;
+    return goesOn;
   }
 
   /** A page that was taken away comes back; other accesses are left out. */
-  #pageFault(machine: CodeMachine, address: bigint): void {
+  #pageFault(machine: CodeMachine, address: bigint): boolean {
     const page = machine.pageOf(address);
     if (page < 0 || !machine.isClosed(page)) return this.#skip(machine);
     machine.setPage(page, true, true);
     machine.flushPage(page);
+    return true;
   }
 
-  /** Over the instruction, or to the beginning where there is none of the program's. */
-  #skip(machine: CodeMachine): void {
-    const linear = machine.linear(machine.rip);
-    const from = Number(linear) - machine.memory - CODE - this.#at;
+  /** Over the instruction, or to the beginning where there is none of the program's; false: there is none of the kernel's. */
+  #skip(machine: CodeMachine): boolean {
+    const { linear, mode, code: [from, to], inKernel } = machine.position();
     const { view } = machine.inside.memory;
-    const length = linear < 1n << 40n && from >= 0 && from < this.program.bytes.length
-      ? decode(view, Number(linear), Number(linear) + 16, this.#case.mode, this.#scratch) : 0;
+    const length = linear >= from && linear < to ? decode(view, linear, linear + 16, mode, this.#scratch) : 0;
+    if (length <= 0 && inKernel) return false;
     machine.rip = length > 0 ? machine.rip + BigInt(length) : BigInt(this.program.entry);
+    return true;
   }
 
   #disturb(): void {
@@ -198,9 +213,11 @@ export class Differential {
     const code = CODE + this.#at + r.below(this.program.bytes.length);
     const patch = this.program.patches.length > 0 ? r.pick(this.program.patches) : -1;
     const value = r.below(256);
+    const vector = this.#kernel ? r.pick(EXTERNAL_VECTORS) : 0;
     for (const machine of this.#both) {
       if (kind < 5) {
-        this.#interrupt(machine);
+        if (this.#kernel) machine.interrupt(vector);
+        else this.#interrupt(machine);
       } else if (kind < 7) {
         machine.setPage(page, false, false);
         machine.flushPage(page);
@@ -223,6 +240,12 @@ export class Differential {
     if (machine.push(flags)) machine.rip = BigInt.asUintN(this.#case.mode, BigInt(this.program.interrupt));
     else machine.inside.set(L.RSP, machine.inside.get(L.RSP) + BigInt(this.#case.mode / 8));
   }
+}
+
+/** What can call the kernel: SYSEXIT returns to flat segments. */
+function callsOf(mode: Mode, { codeBase, stackBase }: Placement): SystemCall[] {
+  if (mode === 64) return ['int', 'syscall', 'sysenter'];
+  return mode === 32 && codeBase === 0 && stackBase === 0 ? ['int', 'sysenter'] : ['int'];
 }
 
 /** One case on two processors. */

@@ -15,6 +15,11 @@ export const STACK_LOW = 0x18_0000;
 export const STACK_TOP = 0x18_f000;
 /** Sixteen pages that others can be moved to. */
 export const SPARE = 0x1c_0000;
+/** The kernel below programs, where they have one: code, tables and words, its stack, and the page table of the memory seen again. */
+export const KERNEL = 0x1d_0000;
+export const KERNEL_STACK = 0x1d_8000;
+export const KERNEL_STACK_TOP = 0x1d_a000;
+export const KERNEL_TABLE = 0x1d_b000;
 export const MEMORY_BYTES = 0x20_0000;
 /** The same memory is seen this much further up. */
 export const ALIAS = 0x2000_0000;

@@ -5,6 +5,7 @@
  */
 import { type Label, le16, le32 } from './assembler.ts';
 import { RandomInstructions } from './instructions.ts';
+import { CALL_VECTORS } from './kernel.ts';
 import { type Addresses, ALIAS, type Mode, SLOT } from './modes.ts';
 import { ProgramCode } from './program-code.ts';
 import { Random, seedOf } from './random.ts';
@@ -13,9 +14,13 @@ export interface ProgramOptions {
   readonly mode: Mode;
   readonly seed: number;
   readonly addresses: Addresses;
+  /** Instructions that call the kernel; none: there is none. */
+  readonly calls?: readonly SystemCall[];
   /** Numbers of parts to leave out. */
   readonly without?: ReadonlySet<number>;
 }
+
+export type SystemCall = 'int' | 'syscall' | 'sysenter';
 
 /** A word that the program expects in memory, of the width of addresses. */
 export interface ProgramWord {
@@ -41,6 +46,7 @@ export interface Program {
 
 const RAX = 0;
 const RCX = 1;
+const RDX = 2;
 const RSP = 4;
 const RSI = 6;
 const TABLE = 4;
@@ -72,6 +78,7 @@ class Generator {
   readonly #functions: Function[];
   readonly #depth: number;
   readonly #patches: Label[] = [];
+  readonly #calls: readonly SystemCall[];
   readonly #parts: number[] = [];
   readonly #tables: number[] = [];
   readonly #skipper: Label = { at: -1 };
@@ -79,6 +86,7 @@ class Generator {
 
   constructor(options: ProgramOptions) {
     this.#options = options;
+    this.#calls = options.calls ?? [];
     this.#a = new ProgramCode(options.mode, options.addresses.slots);
     this.#instructions = new RandomInstructions(options.mode);
     const r = new Random(options.seed);
@@ -203,6 +211,7 @@ class Generator {
   #statement(place: Place): void {
     const r = new Random(place.seed);
     const kind = r.below(32);
+    if (this.#calls.length > 0 && r.oneIn(5)) this.#systemCall(r);
     if (place.nesting < 3 && kind >= 14) {
       if (kind < 17) return this.#loop(place, r);
       if (kind < 21) return this.#branch(place, r);
@@ -213,6 +222,20 @@ class Generator {
       return this.#patchable(r);
     }
     for (let i = 1 + r.below(6); i > 0; i--) this.#a.emit(...this.#instructions.next(r));
+  }
+
+  #systemCall(r: Random): void {
+    const a = this.#a;
+    const after: Label = { at: -1 };
+    switch (r.pick(this.#calls)) {
+      case 'int': return a.emit(0xcd, r.pick(CALL_VECTORS));
+      case 'syscall': return a.emit(0x0f, 0x05);
+      default: // SYSEXIT takes the stack pointer from RCX and RIP from RDX
+        a.move(RCX, RSP);
+        a.loadLabel(RDX, after, r.oneIn(2));
+        a.emit(0x0f, 0x34);
+        a.place(after);
+    }
   }
 
   #branch(place: Place, r: Random): void {

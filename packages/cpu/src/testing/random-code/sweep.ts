@@ -3,6 +3,7 @@ import type { JitOptions } from '../../jit/jit.ts';
 import { CodeMachine } from './code-machine.ts';
 import { type Case, type Outcome, runCase } from './differential.ts';
 import { failureOf } from './failure.ts';
+import type { KernelKind } from './kernel.ts';
 import type { Mode } from './modes.ts';
 
 export interface SweepOptions {
@@ -33,30 +34,34 @@ const COMPILERS: readonly JitOptions[] = [
 const INSTRUCTIONS = 20_000;
 
 export function sweep({ seed, modes, goesOn }: SweepOptions): Sweep {
-  const interpreter = new CodeMachine(null);
-  const compilers = COMPILERS.map((options) => new CodeMachine(options));
+  const processors = [false, true].map((delivers) => ({
+    interpreter: new CodeMachine(null, delivers), compilers: COMPILERS.map((options) => new CodeMachine(options, delivers)),
+  }));
   let [programs, instructions, faults, events] = [0, 0, 0, 0];
   let failure: string | null = null;
   while (failure === null && goesOn(programs)) {
     const at = programs % COMPILERS.length;
-    const compiler = compilers[at]!;
     const one = caseOf(seed + programs, modes[Math.floor(programs / COMPILERS.length) % modes.length]!);
-    const outcome = runCase(interpreter, compiler, one);
+    const { interpreter, compilers } = processors[one.kernel ? 1 : 0]!;
+    const outcome = runCase(interpreter, compilers[at]!, one);
     if (outcome.difference !== null) failure = failureOf(one, outcome, (other) => runFresh(other, COMPILERS[at]!));
     programs++;
     instructions += outcome.instructions;
     faults += outcome.faults;
     events += outcome.events;
   }
-  const regions = compilers.reduce((sum, machine) => sum + machine.inside.driver.jit!.statistics.regions, 0);
+  const regions = processors.flatMap(({ compilers }) => compilers).reduce((sum, machine) => sum + machine.inside.driver.jit!.statistics.regions, 0);
   return { programs, instructions, faults, events, regions, failure };
 }
 
-/** A fourth of the programs run undisturbed, and so get hotter. */
+/** A fourth of the programs run undisturbed, and so get hotter; half of them above a kernel. */
 function caseOf(seed: number, mode: Mode): Case {
-  return { mode, seed, instructions: INSTRUCTIONS, events: seed % 4 !== 0 };
+  const kinds: readonly (KernelKind | null)[] = mode === 64 ? [null, 'long'] : [null, 'long', null, 'legacy'];
+  const kernel = kinds[Math.floor(seed / 4) % kinds.length]!;
+  return { mode, seed, instructions: INSTRUCTIONS, events: seed % 4 !== 0, ...(kernel ? { kernel } : {}) };
 }
 
 function runFresh(one: Case, options: JitOptions): Outcome {
-  return runCase(new CodeMachine(null), new CodeMachine(options), one);
+  const delivers = one.kernel !== undefined;
+  return runCase(new CodeMachine(null, delivers), new CodeMachine(options, delivers), one);
 }
