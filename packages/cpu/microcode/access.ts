@@ -24,9 +24,17 @@ export function ea(rec: usize): i64 {
 // @ts-ignore: decorator
 @inline
 export function readHost(set: usize, linear: i64, size: i32): usize {
+  const direct = directReadHost(set, linear, size);
+  return direct != 0 ? direct : readMissIn(set, linear, size);
+}
+
+/** Host address for a read through the given TLB set when the read table has it, or 0. */
+// @ts-ignore: decorator
+@inline
+export function directReadHost(set: usize, linear: i64, size: i32): usize {
   const entry = set + TLB_READ + slotOffset(linear);
   if (load<i64>(entry) == ((linear + size - 1) & ~0xfff)) return <usize>(<u32>linear + load<u32>(entry, 8));
-  return readMissIn(set, linear, size);
+  return 0;
 }
 
 /** Host address for a write through the given TLB set when the write table has it, or 0. */

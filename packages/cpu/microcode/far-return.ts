@@ -8,7 +8,7 @@ import {
 } from "./descriptor";
 import { gp0, gpSelector, npSelector, ssSelector, VECTOR_GP } from "./event";
 import {
-  ATTR_DPL_SHIFT, ATTR_S, ATTR_UNUSABLE, currentPrivilege, inLongMode, updateMode,
+  ATTR_DPL_SHIFT, ATTR_S, ATTR_UNUSABLE, currentPrivilege, inLongMode, updateSegmentMode,
 } from "./mode";
 import { setStackPointer } from "./stack";
 
@@ -49,7 +49,7 @@ export function returnWithStack(code: i32, offset: i64, stack: i32, pointer: i64
   if (!checkOffset(offset, 0) || !setAccessed()) return ST_FAULT;
   setSeg(SS, stack, base, limit, attr);
   enterCode(code, offset, rpl);
-  updateMode();
+  updateSegmentMode();
   setStackPointer(pointer);
   if (outer) dropInnerSegments(rpl);
   return ST_NEXT;

@@ -14,9 +14,9 @@ import {
 import { raiseError, TYPE_SOFTWARE_EXCEPTION, TYPE_SOFTWARE_INTERRUPT, VECTOR_GP, VECTOR_NP } from "./event";
 import { FLAG_BIT_AC, FLAG_BIT_IF, FLAG_BIT_NT, FLAG_BIT_RF, FLAG_BIT_TF, FLAG_BIT_VM, setRflags } from "./flags";
 import { fault, readSystem } from "./mmu";
-import { currentPrivilege, inLongMode, inRealOrV86, inV86, updateMode } from "./mode";
+import { currentPrivilege, inLongMode, inRealOrV86, inV86, updateMode, updateSegmentMode } from "./mode";
 import { loadRealSegment } from "./segment";
-import { commitStack, hasRoom, openNewStack, openStack, openStack64, push } from "./stack";
+import { commitStack, frameBelow, hasRoom, openNewStack, openStack, openStack64, push, skip } from "./stack";
 import { switchTask, TASK_GATE } from "./task";
 
 /** Error-code bits: the event is external to the program; the index is into the IDT. */
@@ -107,17 +107,55 @@ function enterLegacy(selector: i32, offset: i64, size: i32): i32 {
   if (inV86() && !(inner && dpl == 0)) return raiseError(VECTOR_GP, (selector & 0xfffc) | external);
   if (inner) return enterInner(selector, offset, size, dpl);
   openStack(external);
-  if (!hasRoom(pushesError ? 4 : 3, size) || !checkOffset(offset, external) || !setAccessed() || !pushReturn(size)) return ST_FAULT;
+  openFrame(3, size);
+  if (!hasFrame() || !checkOffset(offset, external) || !setAccessed() || !pushReturn()) return ST_FAULT;
   commitStack();
   enterCode(selector, offset, cpl);
   return ST_DISPATCH;
 }
 
+// ---- the frame
+
+/** Bytes of an element, how many there are, and where they go if all can be written at once; else 0, and they are pushed one by one. */
+let elementSize: i32 = 0;
+let elements: i32 = 0;
+let frame: usize = 0;
+
+/** On the stack that was opened: `count` elements and the error code. */
+function openFrame(count: i32, size: i32): void {
+  elements = count + i32(pushesError);
+  elementSize = size;
+  frame = frameBelow(elements * size);
+  if (frame != 0) skip(-elements * size);
+}
+
+/** Is there room within the stack segment? */
+// @ts-ignore: decorator
+@inline
+function hasFrame(): bool {
+  return frame != 0 || hasRoom(elements, elementSize);
+}
+
+/** The next element down. */
+function put(value: i64): bool {
+  if (frame == 0) return push(elementSize, value);
+  const at = frame + --elements * elementSize;
+  if (elementSize == 4) store<u32>(at, <u32>value);
+  else if (elementSize == 8) store<i64>(at, value);
+  else store<u16>(at, <u16>value);
+  return true;
+}
+
+/** SS and RSP of the interrupted program. */
+// @ts-ignore: decorator
+@inline
+function pushStack(): bool {
+  return put(<i64>segSelector(SS)) && put(get64(RSP));
+}
+
 /** EFLAGS, CS, EIP and the error code. */
-function pushReturn(size: i32): bool {
-  return (
-    push(size, flagsImage) && push(size, <i64>segSelector(CS)) && push(size, returnRip) && (!pushesError || push(size, <i64>errorCode))
-  );
+function pushReturn(): bool {
+  return put(flagsImage) && put(<i64>segSelector(CS)) && put(returnRip) && (!pushesError || put(<i64>errorCode));
 }
 
 function enterInner(selector: i32, offset: i64, size: i32, dpl: i32): i32 {
@@ -130,11 +168,12 @@ function enterInner(selector: i32, offset: i64, size: i32, dpl: i32): i32 {
   restoreDescriptor();
   openNewStack(base, limit, attr, newStackPointer, dpl, (stackSelector & 0xfffc) | external);
   const v86 = inV86();
-  if (!hasRoom((v86 ? 9 : 5) + i32(pushesError), size) || !checkOffset(offset, external) || !setAccessed()) return ST_FAULT;
+  openFrame(v86 ? 9 : 5, size);
+  if (!hasFrame() || !checkOffset(offset, external) || !setAccessed()) return ST_FAULT;
   if (v86) {
-    for (let seg = GS; seg >= 0; seg = nextPushed(seg)) if (!push(size, <i64>segSelector(seg))) return ST_FAULT;
+    for (let seg = GS; seg >= 0; seg = nextPushed(seg)) if (!put(<i64>segSelector(seg))) return ST_FAULT;
   }
-  if (!push(size, <i64>segSelector(SS)) || !push(size, get64(RSP)) || !pushReturn(size)) return ST_FAULT;
+  if (!pushStack() || !pushReturn()) return ST_FAULT;
   if (v86) {
     loadNull(GS, 0);
     loadNull(FS, 0);
@@ -155,7 +194,8 @@ function nextPushed(seg: i32): i32 {
 /** Of the handler's flags: TF, NT, RF and VM go off, and IF where the gate is an interrupt gate. */
 function clearFlags(interruptGate: bool): void {
   setRflags(0, FLAG_BIT_TF | FLAG_BIT_NT | FLAG_BIT_RF | FLAG_BIT_VM | (interruptGate ? FLAG_BIT_IF : 0));
-  updateMode();
+  if (inV86()) updateMode();
+  else updateSegmentMode();
 }
 
 /** SDM vol. 3A, 7.14: sixteen-byte gates, IST, the stack aligned and always switched with SS:RSP pushed. */
@@ -184,8 +224,8 @@ function enterLong(vector: i32, software: bool): i32 {
     pointer = newStackPointer;
   }
   openStack64(pointer & ~15, newCpl, external);
-  if (!hasRoom(5 + i32(pushesError), 8) || !checkOffset(offset, external) || !setAccessed()) return ST_FAULT;
-  if (!push(8, <i64>segSelector(SS)) || !push(8, get64(RSP)) || !pushReturn(8)) return ST_FAULT;
+  openFrame(5, 8);
+  if (!hasFrame() || !checkOffset(offset, external) || !setAccessed() || !pushStack() || !pushReturn()) return ST_FAULT;
   commitStack();
   if (newCpl < cpl) loadNullStackFor(newCpl);
   enterCode(selector, offset, newCpl);

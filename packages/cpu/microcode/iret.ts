@@ -14,11 +14,11 @@ import {
   FLAGS_ALL, FLAGS_ARITHMETIC, FLAG_BIT_DF, getRflags, iopl, setRflags, testFlag,
 } from "./flags";
 import { fault, readSystem } from "./mmu";
-import { CR4_VME, currentPrivilege, in64BitMode, inLongMode, inRealOrV86, inV86, isCanonical, updateMode, virtualInterruptWaits } from "./mode";
+import { CR4_VME, currentPrivilege, in64BitMode, inLongMode, inRealOrV86, inV86, isCanonical, updateMode, updateSegmentMode, virtualInterruptWaits } from "./mode";
 import { operandSize } from "./operand";
 import { loadRealSegment } from "./segment";
 import { interruptWaits } from "./shadow";
-import { commitStack, openStack, pop, stackFault } from "./stack";
+import { commitStack, frameAbove, openStack, pop, skip, stackFault } from "./stack";
 import { settleTask } from "./deliver";
 import { switchTask, TASK_IRET } from "./task";
 import { inGuest, pinControl } from "./vmx/controls";
@@ -64,18 +64,45 @@ function returnFrom(size: i32): i32 {
 }
 
 function popFrame(size: i32): bool {
+  if (!readFrame(size)) return false;
+  // RF matters to instruction breakpoints alone; without any it would only linger.
+  if (!watchesInstructions()) frameFlags &= ~<i64>FLAG_BIT_RF;
+  return true;
+}
+
+function readFrame(size: i32): bool {
+  const host = frameAbove(3 * size);
+  if (host != 0) {
+    frameRip = element(host, 0, size);
+    frameCs = <i32>element(host, 1, size) & 0xffff;
+    frameFlags = element(host, 2, size);
+    skip(3 * size);
+    return true;
+  }
   frameRip = pop(size);
   if (stackFault) return false;
   frameCs = <i32>pop(size) & 0xffff;
   if (stackFault) return false;
   frameFlags = pop(size);
-  // RF matters to instruction breakpoints alone; without any it would only linger.
-  if (!watchesInstructions()) frameFlags &= ~<i64>FLAG_BIT_RF;
   return !stackFault;
+}
+
+// @ts-ignore: decorator
+@inline
+function element(host: usize, n: i32, size: i32): i64 {
+  const at = host + n * size;
+  return size == 4 ? <i64>load<u32>(at) : size == 8 ? load<i64>(at) : <i64>load<u16>(at);
 }
 
 /** The rest of the frame of an outer level, or in 64-bit mode of any. */
 function popStackPointer(size: i32): bool {
+  const host = frameAbove(2 * size);
+  if (host != 0) {
+    framePointer = element(host, 0, size);
+    frameSs = <i32>element(host, 1, size) & 0xffff;
+    skip(2 * size);
+    return true;
+  }
   framePointer = pop(size);
   if (stackFault) return false;
   frameSs = <i32>pop(size) & 0xffff;
@@ -180,6 +207,6 @@ function returnProtected(size: i32): i32 {
     enterCode(frameCs, frameRip, cpl);
   }
   setRflags(frameFlags, mask);
-  updateMode();
+  updateSegmentMode();
   return ST_DISPATCH;
 }

@@ -1,5 +1,5 @@
 /** Memory as the rest of the microcode uses it. */
-export { ea, fault, probeRead, probeWrite, readAs, readHost, readN, readSystem, writeAs, writeN, writeSystem } from "./access";
+export { directReadHost, directWriteHost, ea, fault, probeRead, probeWrite, readAs, readHost, readN, readSystem, writeAs, writeN, writeSystem } from "./access";
 export { invalidateCode, protectCode, seekTrace } from "./code";
 export { flushEptCache, setEptPointer } from "./ept";
 export { isRam, readPhysical32, readPhysical64 } from "./memory";

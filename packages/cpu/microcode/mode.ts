@@ -55,18 +55,24 @@ export function updateMode(): void {
   const flags = get32(RFLAGS_REST);
   const long = get32(MSR_EFER) & EFER_LMA ? 1 : 0;
   const real = cr0 & CR0_PE ? (flags & FLAG_BIT_VM && !long ? VIRTUAL_8086 : 0) : 1;
-  const cs = segAttr(CS);
-  const ss = segAttr(SS);
-  const code = real == VIRTUAL_8086 ? 0 : long && cs & ATTR_L ? 2 : cs & ATTR_DB ? 1 : 0;
-  const cpl = real == 0 ? (ss >> ATTR_DPL_SHIFT) & 3 : real == VIRTUAL_8086 ? 3 : 0;
   set32(LONG_MODE, long);
   set32(REAL_MODE, real);
+  updateBlocked();
+  updateSegmentMode();
+}
+
+/** The part of it that CS, SS and RFLAGS.AC decide: enough after transfers that stay in protected mode or in long mode. */
+export function updateSegmentMode(): void {
+  const real = get32(REAL_MODE);
+  const cs = segAttr(CS);
+  const ss = segAttr(SS);
+  const code = real == VIRTUAL_8086 ? 0 : get32(LONG_MODE) && cs & ATTR_L ? 2 : cs & ATTR_DB ? 1 : 0;
+  const cpl = real == 0 ? (ss >> ATTR_DPL_SHIFT) & 3 : real == VIRTUAL_8086 ? 3 : 0;
   set32(CODE_MODE, code);
   set32(CPL, cpl);
   set64(STACK_MASK, code == 2 ? -1 : ss & ATTR_DB ? 0xffffffff : 0xffff);
   set64(CODE_LIMIT, code == 2 ? -1 : <i64>segLimit(CS));
   updateStackRange(ss);
-  updateBlocked();
   updateTlbSet();
 }
 

@@ -11,7 +11,7 @@ import {
 import { gp0, gpSelector, npSelector, ssSelector, ud, VECTOR_GP } from "./event";
 import { ea, fault } from "./mmu";
 import {
-  ATTR_UNUSABLE, CR4_FSGSBASE, currentPrivilege, in64BitMode, inRealOrV86, inV86, isCanonical, updateMode,
+  ATTR_UNUSABLE, CR4_FSGSBASE, currentPrivilege, in64BitMode, inRealOrV86, inV86, isCanonical, updateSegmentMode,
 } from "./mode";
 import { operandFault, operandSize, pointer, readRm, readSized, writeRegister, writeRm16 } from "./operand";
 import { commitStack, openStack, peek, push, skip, stackFault } from "./stack";
@@ -29,7 +29,7 @@ export function loadSegment(seg: i32, selector: i32): i32 {
   if (status != ST_NEXT) return status;
   if (!setAccessed()) return ST_FAULT;
   loadFromDescriptor(seg, selector);
-  if (seg == SS) updateMode();
+  if (seg == SS) updateSegmentMode();
   return ST_NEXT;
 }
 
@@ -57,7 +57,7 @@ function loadNullStack(selector: i32): i32 {
   const cpl = currentPrivilege();
   if (!in64BitMode() || cpl == 3 || (selector & 3) != cpl) return gp0();
   loadNull(SS, selector);
-  updateMode();
+  updateSegmentMode();
   return ST_NEXT;
 }
 

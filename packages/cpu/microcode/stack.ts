@@ -5,7 +5,7 @@
 import { CPL, RSP, SS, STACK_MASK } from "../src/state/layout";
 import { get32, get64, segAttr, segBase, segLimit, set64 } from "./cpu";
 import { raiseError, VECTOR_SS } from "./event";
-import { fault, probeWrite, readAs, systemSet, userSet, writeAs } from "./mmu";
+import { directReadHost, directWriteHost, fault, probeWrite, readAs, systemSet, userSet, writeAs } from "./mmu";
 import { ATTR_UNUSABLE, in64BitMode, isCanonical } from "./mode";
 import { withinLimit } from "./segmented";
 import { currentSet } from "./tlb";
@@ -67,6 +67,31 @@ function stackLinear(offset: i64, size: i32): i64 {
   stackFault = 1;
   raiseError(VECTOR_SS, stackError);
   return 0;
+}
+
+/** Linear address of a whole frame at `offset` of the open stack, or -1 where its elements might not lie one after the other within the limit. */
+// @ts-ignore: decorator
+@inline
+function frameLinear(offset: i64, bytes: i32): i64 {
+  // The TLB has canonical addresses alone.
+  if (flat) return offset;
+  const whole = !(stackAttr & ATTR_UNUSABLE) && <u64>offset + bytes - 1 <= <u64>stackMask && withinLimit(<u32>offset, bytes, stackLimit, stackAttr);
+  return whole ? (stackBase + offset) & 0xffffffff : -1;
+}
+
+/**
+ * Host address of the `bytes` on top of the open stack, which the caller reads and skips, or 0: they must be popped one by one.
+ * That is so wherever one of them might fault or is out of the ordinary.
+ */
+export function frameAbove(bytes: i32): usize {
+  const linear = frameLinear(stackPointer & stackMask, bytes);
+  return linear == -1 ? 0 : directReadHost(stackSet, linear, bytes);
+}
+
+/** The same for `bytes` below the top, to be written and taken by skip(-bytes). */
+export function frameBelow(bytes: i32): usize {
+  const linear = frameLinear((stackPointer - bytes) & stackMask, bytes);
+  return linear == -1 ? 0 : directWriteHost(stackSet, linear, bytes);
 }
 
 /** Pushes `size` (2, 4 or 8) bytes; false: an event is pending. */

@@ -1,13 +1,12 @@
 /** MOVS and STOS, a page at a time where they can (SDM vol. 2). */
 import { ES, RAX, RDI, RSI, ST_FAULT, ST_NEXT } from "../src/state/layout";
 import { cpu, get64 } from "./cpu";
-import { fault, readHost } from "./mmu";
+import { directWriteHost, fault, readHost } from "./mmu";
 import { readSized, writeSized } from "./operand";
 import { linear, segmentFault } from "./segmented";
 import {
   beginString, countDown, elementsAhead, elementSize, endString, goesOn, index, moveIndex, runLength, sourceSegment, step,
 } from "./string-loop";
-import { directWriteHost } from "./access";
 import { currentSet } from "./tlb";
 
 /** MOVSB, MOVSW, MOVSD, MOVSQ, with REP */
