@@ -21,6 +21,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   let status = 0;
   const program = buildProgram((code) => (status = code));
   try {
+    const single = argv.find((word) => longOptions(program).includes(`-${word}`));
+    if (single !== undefined) program.error(`unknown option '${single}': write -${single}`);
     await program.parseAsync(withoutSeparator(argv), { from: 'user' });
     return status;
   } catch (error) {
@@ -28,6 +30,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`vm: ${describe(error)}\n`);
     return ERROR;
   }
+}
+
+/** Of all commands. One dash, as QEMU has it, would be read as a short option and its value. */
+function longOptions(program: Command): (string | undefined)[] {
+  return program.commands.flatMap(({ options }) => options).map(({ long }) => long);
 }
 
 /** `vm stat -- --kernel F` is `vm stat --kernel F`: what follows the separator are options of the run. */

@@ -20,6 +20,7 @@ const environment = (): NodeJS.ProcessEnv => ({ XDG_STATE_HOME: scratch });
 describe('a command line that makes no sense ends with 2 and says why', () => {
   test.each<[string, string[], RegExp]>([
     ['unknown option', ['run', '--kernle', 'x'], /unknown option '--kernle'[\s\S]*Did you mean --kernel\?/],
+    ['an option as QEMU writes it', ['run', '-kernel', 'x'], /unknown option '-kernel': write --kernel/],
     ['unknown command', ['rnu'], /too many arguments|unknown command/],
     ['memory that is no number', ['run', '--memory', 'lots'], /'lots' is invalid.*whole number of MiB/],
     ['memory too small', ['run', '--memory', '8'], /8 MiB is too little: give 16 or more/],

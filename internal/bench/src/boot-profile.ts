@@ -1,29 +1,29 @@
 /**
  * Where the time of a Linux boot goes: V8's CPU profile of `vm run` from the start of the process to power-off at the prompt,
  * as self time by function in shares of the samples in which the thread was busy.
- *
- *   pnpm bench:profile [--no-jit] [--top N] [--json]
+ * `pnpm bench:profile --help` lists the options.
  */
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { commandLine, numberOption, readOptions } from '@vm/command-line';
 import { type CpuProfile, sharesOf } from './profile.ts';
 import { report } from './report.ts';
 import { PROMPT, TIMEOUT, VM } from './vm-process.ts';
 
 const INTERVAL_US = '500';
 
-const { values: options } = parseArgs({
-  options: { 'no-jit': { type: 'boolean', default: false }, top: { type: 'string', default: '25' }, json: { type: 'boolean', default: false } },
-});
+const options = readOptions<{ jit: boolean; top: number }>(commandLine('pnpm bench:profile', 'Where the time of a Linux boot goes, by function.')
+  .option('--no-jit', 'only interpret the guest\'s code')
+  .addOption(numberOption('--top <n>', 'functions to print', 1, 25))
+  .option('--json', 'also print one JSON object, as the last line'));
 
 /** Boots, powers off at the prompt, and returns the profile that Node wrote. */
 async function profileBoot(folder: string): Promise<CpuProfile> {
   const flags = ['--cpu-prof', '--cpu-prof-interval', INTERVAL_US, '--cpu-prof-dir', folder];
   await new Promise<void>((done, fail) => {
-    const child = spawn(process.execPath, [...flags, VM, 'run', ...(options['no-jit'] ? ['--no-jit'] : [])], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [...flags, VM, 'run', ...(options.jit ? [] : ['--no-jit'])], { stdio: ['pipe', 'pipe', 'inherit'] });
     const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT);
     let output = '';
     let asked = false;
@@ -53,7 +53,7 @@ try {
   report([
     { name: 'busy', value: busyMs, unit: 'ms' },
     ...Object.entries(kinds).map(([name, share]) => ({ name: `all ${name}`, value: percent(share), unit: '%' })),
-    ...functions.slice(0, Number(options.top)).map(({ kind, name, share }) => ({ name: `${kind.padEnd(8)}${name}`, value: percent(share), unit: '%' })),
+    ...functions.slice(0, options.top).map(({ kind, name, share }) => ({ name: `${kind.padEnd(8)}${name}`, value: percent(share), unit: '%' })),
   ], {
     busy_ms: busyMs, ...Object.fromEntries(Object.entries(kinds).map(([name, share]) => [`${name}_percent`, percent(share)])),
     longest_js: longest?.name ?? null, longest_js_percent: percent(longest?.share ?? 0),

@@ -1,15 +1,14 @@
 /**
  * The decoder beside iced-x86 (its npm package, WebAssembly) on the same bytes in the same run: the code of a 64-bit ELF
  * file, decoded from its first byte to its last.
+ * `pnpm bench:decode --help` lists the options.
  *
- *   pnpm bench:decode [--code FILE] [--runs N] [--json]
- *
- * FILE is by default the program that runs this script. Both fill an instruction object that is made once, in the loop that
+ * Both fill an instruction object that is made once, in the loop that
  * their documentation shows. A second figure has the mnemonic and every operand's kind and register read as well: both
  * decoders leave to the reader what a part means, ours also puts off computing it.
  */
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { commandLine, numberOption, readOptions } from '@vm/command-line';
 import { codeView, decode, Instruction, OP_REG } from '@vm/cpu/decode';
 import * as iced from 'iced-x86';
 import { median, report } from './report.ts';
@@ -48,8 +47,12 @@ interface Pass {
 }
 
 const instruction = new Instruction();
+const icedInstruction = new iced.Instruction();
 
-function ours(code: Uint8Array): Pass {
+/** Reads what a decoder filled in. */
+type Read = () => void;
+
+function ours(code: Uint8Array, read: Read | null): Pass {
   const view = codeView(code);
   const end = code.length;
   const start = cpuTime();
@@ -57,71 +60,55 @@ function ours(code: Uint8Array): Pass {
   for (let at = 0; at < end; count++) {
     const length = decode(view, at, end, 64, instruction);
     at += length > 0 ? length : 1;
+    if (read !== null && length > 0) read();
   }
   return { instructions: count, mips: count / (cpuTime() - start) };
 }
 
-function theirs(code: Uint8Array): Pass {
-  const out = new iced.Instruction();
+function theirs(code: Uint8Array, read: Read | null): Pass {
   const decoder = new iced.Decoder(64, code, iced.DecoderOptions.None);
   const start = cpuTime();
   let count = 0;
-  for (; decoder.canDecode; count++) decoder.decodeOut(out);
+  for (; decoder.canDecode; count++) {
+    decoder.decodeOut(icedInstruction);
+    if (read !== null) read();
+  }
   const mips = count / (cpuTime() - start);
   decoder.free();
-  out.free();
   return { instructions: count, mips };
 }
 
 /** What the reading passes add up, so that nothing of it is left out. */
 let sum = 0;
 
-function oursRead(code: Uint8Array): Pass {
-  const view = codeView(code);
-  const end = code.length;
-  const start = cpuTime();
-  let count = 0;
-  for (let at = 0; at < end; count++) {
-    const length = decode(view, at, end, 64, instruction);
-    at += length > 0 ? length : 1;
-    if (length <= 0) continue;
-    const { operands, operandCount } = instruction;
-    sum += instruction.mnemonic;
-    for (let i = 0; i < operandCount; i++) sum += operands[i]!.kind === OP_REG ? operands[i]!.reg : 0;
-  }
-  return { instructions: count, mips: count / (cpuTime() - start) };
+function readOurs(): void {
+  const { operands, operandCount } = instruction;
+  sum += instruction.mnemonic;
+  for (let i = 0; i < operandCount; i++) sum += operands[i]!.kind === OP_REG ? operands[i]!.reg : 0;
 }
 
-function theirsRead(code: Uint8Array): Pass {
-  const out = new iced.Instruction();
-  const decoder = new iced.Decoder(64, code, iced.DecoderOptions.None);
-  const start = cpuTime();
-  let count = 0;
-  for (; decoder.canDecode; count++) {
-    decoder.decodeOut(out);
-    sum += out.mnemonic;
-    const operands = out.opCount;
-    for (let i = 0; i < operands; i++) sum += out.opKind(i) === iced.OpKind.Register ? out.opRegister(i) : 0;
-  }
-  const mips = count / (cpuTime() - start);
-  decoder.free();
-  out.free();
-  return { instructions: count, mips };
+function readTheirs(): void {
+  sum += icedInstruction.mnemonic;
+  const operands = icedInstruction.opCount;
+  for (let i = 0; i < operands; i++) sum += icedInstruction.opKind(i) === iced.OpKind.Register ? icedInstruction.opRegister(i) : 0;
 }
 
-const { values } = parseArgs({ options: { code: { type: 'string', default: process.execPath }, runs: { type: 'string', default: '5' }, json: { type: 'boolean', default: false } } });
-const code = codeOf(values.code);
-const passes = [ours, theirs, oursRead, theirsRead];
+const options = readOptions<{ code: string; runs: number }>(commandLine('pnpm bench:decode', 'The decoder beside iced-x86 on the same code.')
+  .option('--code <file>', 'an x86-64 ELF file', process.execPath)
+  .addOption(numberOption('--runs <n>', 'rounds, of which the medians count', 1, 5))
+  .option('--json', 'also print one JSON object, as the last line'));
+const code = codeOf(options.code);
+const passes = [() => ours(code, null), () => theirs(code, null), () => ours(code, readOurs), () => theirs(code, readTheirs)];
 const runs: Pass[][] = [];
 // The first run warms up.
-for (let i = 0; i <= Number(values.runs); i++) runs.push(passes.map((pass) => pass(code)));
+for (let i = 0; i <= options.runs; i++) runs.push(passes.map((pass) => pass()));
 const [mine, other, mineRead, otherRead] = passes.map((_, i) => median(runs.slice(1).map((run) => run[i]!.mips))) as [number, number, number, number];
 const [mineCount, otherCount] = [runs[0]![0]!.instructions, runs[0]![1]!.instructions];
 // They may differ on what is invalid, so on data among the code.
 if (Math.abs(mineCount - otherCount) > mineCount / 1000) throw new Error(`${mineCount} instructions here, ${otherCount} there: not the same work`);
 report(
   [
-    { name: 'decode', value: mine, unit: 'MIPS', note: `${mineCount} instructions of ${values.code}` },
+    { name: 'decode', value: mine, unit: 'MIPS', note: `${mineCount} instructions of ${options.code}` },
     { name: 'iced-x86', value: other, unit: 'MIPS', note: `${(mine / other).toFixed(2)} times` },
     { name: 'decode and read', value: mineRead, unit: 'MIPS', note: 'mnemonic and operands' },
     { name: 'iced-x86', value: otherRead, unit: 'MIPS', note: `${(mineRead / otherRead).toFixed(2)} times` },

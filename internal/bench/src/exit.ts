@@ -1,14 +1,13 @@
 /**
  * What a VM exit costs: a loop of CPUID, which KVM answers, and one of port reads, which go to a device of QEMU's and
  * back; beside the same CPUID loop on the machine under us, where there is a C compiler.
- *
- *   pnpm bench:exit [--runs N] [--json]
+ * `pnpm bench:exit --help` lists the options.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { commandLine, numberOption, readOptions } from '@vm/command-line';
 import { secondsBetweenMarks } from './marked-guest.ts';
 import { median, report } from './report.ts';
 
@@ -28,7 +27,9 @@ int main(void) {
 }
 `;
 
-const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '5' }, json: { type: 'boolean', default: false } } });
+const options = readOptions<{ runs: number }>(commandLine('pnpm bench:exit', 'What a VM exit costs that KVM answers, and one that a device does.')
+  .addOption(numberOption('--runs <n>', 'rounds, of which the median counts', 1, 5))
+  .option('--json', 'also print one JSON object, as the last line'));
 
 /** Microseconds of a CPUID on this machine, or NaN without a C compiler or on another architecture. */
 function nativeCpuid(): number {
@@ -46,7 +47,7 @@ function nativeCpuid(): number {
 }
 
 const runs = { cpuid: [] as number[], pio: [] as number[], native: [] as number[] };
-for (let run = 0; run < Number(options.runs); run++) {
+for (let run = 0; run < options.runs; run++) {
   runs.cpuid.push(((await secondsBetweenMarks('cpuid')) * 1e6) / ROUNDS);
   runs.pio.push(((await secondsBetweenMarks('pio')) * 1e6) / ROUNDS);
   runs.native.push(nativeCpuid());

@@ -21,13 +21,6 @@ const REPEATS: ReadonlyMap<string, Repeats> = new Map([
 
 export const PROGRAMS: readonly string[] = [...REPEATS.keys()];
 
-/** The names in an option's value; throws on one that is not known. */
-export function programNames(option: string, value: string, known: readonly string[] = PROGRAMS): string[] {
-  const names = value.split(',');
-  for (const name of names) if (!known.includes(name)) throw new Error(`${option} ${name}: the programs are ${known.join(', ')}`);
-  return names;
-}
-
 export function initrdOfPrograms(arch: Arch): string {
   return fileURLToPath(new URL(`../programs/programs-${arch}.img`, import.meta.url));
 }

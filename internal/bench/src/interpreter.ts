@@ -1,13 +1,10 @@
 /**
  * The interpreter's speed: on plain instructions (ALU, load, store and branch, in long mode with paging on), on the same loop
  * compiled, and on the programs of ../programs in Linux. Time is the thread's processor time.
- *
- *   pnpm bench:interpreter [--runs N] [--programs NAME,...] [--json]
- *
- * With --programs '' the loop alone is measured.
+ * `pnpm bench:interpreter --help` lists the options.
  */
-import { parseArgs } from 'node:util';
-import { programNames, PROGRAMS } from './guest-programs.ts';
+import { commandLine, namesOf, numberOption, Option, readOptions } from '@vm/command-line';
+import { PROGRAMS } from './guest-programs.ts';
 import { secondsBetweenMarks } from './marked-guest.ts';
 import { type ProgramSpeed, programSpeeds } from './program-speeds.ts';
 import { median, report } from './report.ts';
@@ -16,15 +13,16 @@ import { threadSeconds } from './thread-clock.ts';
 /** Instructions between the marks of ../guests/interpreter.asm: nine a round, and a handful around them. */
 const INSTRUCTIONS = 9 * 20_000_000;
 
-const { values: options } = parseArgs({
-  options: { runs: { type: 'string', default: '5' }, programs: { type: 'string', default: PROGRAMS.join(',') }, json: { type: 'boolean', default: false } },
-});
-const names = options.programs === '' ? [] : programNames('--programs', options.programs);
+const options = readOptions<{ runs: number; programs: string[] }>(commandLine('pnpm bench:interpreter', 'Instructions a second that the interpreter executes.')
+  .addOption(numberOption('--runs <n>', 'rounds of the loop, of which the median counts', 1, 5))
+  .addOption(new Option('--programs <names>', 'those of Linux; none for the loop alone').argParser((text) => (text === '' ? [] : namesOf(PROGRAMS)(text))).default([...PROGRAMS], 'all'))
+  .option('--json', 'also print one JSON object, as the last line'));
+const names = options.programs;
 
 /** Million guest instructions a second, each run. */
 async function speeds(jit: false | undefined): Promise<number[]> {
   const runs: number[] = [];
-  for (let run = 0; run < Number(options.runs); run++) {
+  for (let run = 0; run < options.runs; run++) {
     const seconds = await secondsBetweenMarks('interpreter', jit === undefined ? {} : { jit }, threadSeconds);
     runs.push(INSTRUCTIONS / seconds / 1e6);
   }

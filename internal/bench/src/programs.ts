@@ -4,65 +4,56 @@
  * with --against, this working tree beside another revision of it.
  */
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { commandLine, namesOf, numberOption, Option, readOptions, USAGE } from '@vm/command-line';
 import { buildRevision, formatRegressions, regressions } from './against.ts';
 import { compare, formatComparison, meanSpeedOver } from './comparison.ts';
-import { type Arch, appendFor, fetchImages, initrdOfPrograms, programNames, PROGRAMS, repeated } from './guest-programs.ts';
-import { ours, type Peer, peersFor, type QemuMachine } from './peers/peers.ts';
+import { type Arch, appendFor, fetchImages, initrdOfPrograms, PROGRAMS, repeated } from './guest-programs.ts';
+import { ours, type Peer, peersFor, QEMU_MACHINES, type QemuMachine } from './peers/peers.ts';
 import { plotComparison } from './plot.ts';
 import { CLOCKS, type ClockName, type Measured, type Measurements, timeBoot, timePrograms } from './timing.ts';
 
 const BOOT = 'boot';
 const BOOT_APPEND = 'console=ttyS0';
 const ROWS = [...PROGRAMS, BOOT];
-const HELP = `pnpm bench [options]
-  --arch amd64|i386   the guest's architecture (amd64); v86 runs i386 alone
-  --runs N            rounds in which each machine has its turn (3)
-  --quick             one round, each program once: a look, no measurement
-  --only NAME,...     of ${ROWS.join(', ')}
-  --machine pc|microvm  QEMU's machine (pc); a kernel may not start on microvm while the computer is busy
-  --clock wall|cpu    time that passes, or time that the machine's process computes (wall)
-  --plot FILE         also draw the ratios, as SVG
-  --against REV       compare with that revision of this repository instead of with other machines
-  --slowdown PERCENT  with --against: end with status 1 when a program is slower by more (10)
-  --json              also print one JSON object, as the last line`;
 
-const options = readOptions();
-
-if (options.help) console.log(HELP);
-else await main().catch(giveUp);
-
-function readOptions() {
-  try {
-    return parseArgs({
-      options: {
-        arch: { type: 'string', default: 'amd64' }, runs: { type: 'string' }, quick: { type: 'boolean', default: false },
-        only: { type: 'string', default: ROWS.join(',') }, clock: { type: 'string', default: 'wall' },
-        machine: { type: 'string', default: 'pc' }, plot: { type: 'string' },
-        against: { type: 'string' }, slowdown: { type: 'string', default: '10' }, json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values;
-  } catch (error) {
-    return giveUp(error as Error);
-  }
+interface Options {
+  readonly arch: Arch;
+  readonly runs?: number;
+  readonly quick?: boolean;
+  readonly only: string[];
+  readonly machine: QemuMachine;
+  readonly clock: ClockName;
+  readonly plot?: string;
+  readonly against?: string;
+  readonly slowdown: number;
+  readonly json?: boolean;
 }
 
-/** Ends with 2: a status of 1 says that something got slower. */
+const RUNS = 3;
+const options = readOptions<Options>(commandLine('pnpm bench', 'Guest programs in Linux, and the boot: here and on other machines, in turns.')
+  .addOption(new Option('--arch <name>', 'the guest\'s architecture; v86 runs i386 alone').choices(['amd64', 'i386']).default('amd64'))
+  .addOption(numberOption('--runs <n>', `rounds in which each machine has its turn (default: ${RUNS})`, 1))
+  .option('--quick', 'one round, each program once: a look, no measurement')
+  .addOption(new Option('--only <names>', `of ${ROWS.join(', ')}`).argParser(namesOf(ROWS)).default(ROWS, 'all'))
+  .addOption(new Option('--machine <name>', 'QEMU\'s; a kernel may not start on microvm while the computer is busy').choices(QEMU_MACHINES).default('pc'))
+  .addOption(new Option('--clock <name>', 'time that passes, or time that the machine\'s process computes').choices(CLOCKS).default('wall'))
+  .option('--plot <file>', 'also draw the ratios, as SVG')
+  .option('--against <revision>', 'compare with that revision of this repository instead of with other machines')
+  .addOption(numberOption('--slowdown <percent>', 'with --against: end with status 1 when a program is slower by more', 0, 10))
+  .option('--json', 'also print one JSON object, as the last line'));
+
+await main().catch(giveUp);
+
+/** A status of 1 says that something got slower. */
 function giveUp(error: Error): never {
   say(`bench: ${error.message}`);
-  process.exit(2);
+  process.exit(USAGE);
 }
 
 async function main(): Promise<void> {
-  const arch = oneOf<Arch>('--arch', options.arch, ['amd64', 'i386']);
-  const clock = oneOf<ClockName>('--clock', options.clock, CLOCKS);
+  const { arch, clock, machine, only: names, slowdown } = options;
   if (clock === 'cpu' && process.platform !== 'linux') throw new Error('--clock cpu: the time of processes is taken from /proc, which this system has not');
-  const machine = oneOf<QemuMachine>('--machine', options.machine, ['pc', 'microvm']);
-  const names = programNames('--only', options.only, ROWS);
-  const runs = above('--runs', options.runs ?? (options.quick ? '1' : '3'), 1);
-  if (!Number.isInteger(runs)) throw new Error(`--runs ${runs}: give a whole number`);
-  const slowdown = above('--slowdown', options.slowdown, 0);
+  const runs = options.runs ?? (options.quick ? 1 : RUNS);
   const measure = measurer(arch, clock, names);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
   if (options.against !== undefined) {
@@ -111,17 +102,6 @@ async function inTurns(runs: number, peers: readonly Peer[], measure: Measure): 
       rounds[i]!.push(await measure(peer));
     }
   return rounds;
-}
-
-function oneOf<T extends string>(option: string, value: string, known: readonly string[]): T {
-  if (!known.includes(value)) throw new Error(`${option} ${value}: give ${known.join(' or ')}`);
-  return value as T;
-}
-
-function above(option: string, value: string, least: number): number {
-  const number = Number(value);
-  if (!(number >= least) || value.trim() === '' || number === Infinity) throw new Error(`${option} ${value}: give a number from ${least}`);
-  return number;
 }
 
 function say(line: string): void {

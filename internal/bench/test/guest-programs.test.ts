@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { appendFor, ProgramLines, programNames, PROGRAMS, repeated } from '../src/guest-programs.ts';
+import { appendFor, ProgramLines, PROGRAMS, repeated } from '../src/guest-programs.ts';
 
 test('the lines of the programs are found however the console cuts them', () => {
   const seen: string[] = [];
@@ -9,9 +9,6 @@ test('the lines of the programs are found however the console cuts them', () => 
 });
 
 test('names', () => {
-  expect(programNames('--only', PROGRAMS.join(','))).toEqual(PROGRAMS);
-  expect(() => programNames('--only', 'hash,hsah')).toThrow(/--only hsah: the programs are integers, /);
-  expect(() => programNames('--only', 'boots', ['hash', 'boot'])).toThrow('--only boots: the programs are hash, boot');
   expect(appendFor(['hash', 'copy'])).toMatch(/ rdinit=\/programs -- hash copy$/);
   expect(PROGRAMS.map((name) => repeated(name, 'i386')).every((text) => /^[\w-]+:[1-9]\d*$/.test(text))).toBe(true);
 });

@@ -38,7 +38,8 @@ export function ours(vm: string = VM): Peer {
  * `pc` boots on a busy computer too. On `microvm`, which boots faster, the kernel has only the PIT to find the TSC's frequency with, and
  * stops for ever when that took too long.
  */
-export type QemuMachine = 'pc' | 'microvm';
+export const QEMU_MACHINES = ['pc', 'microvm'] as const;
+export type QemuMachine = (typeof QEMU_MACHINES)[number];
 
 export function qemu(machine: QemuMachine): Peer {
   return {
